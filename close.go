@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package getty
+
+import (
+	"errors"
+	"io"
+	"time"
+)
+
+// The end of a session. Whatever ends it marks it first (beginClose): from then
+// on nothing is delivered or accepted. closeWith lets the writer flush and
+// half-close while the reader discards input until the peer closes or
+// CloseTimeout; cut ends the conn at once. The reader comes last and finishes.
+
+// closeWith ends the session gracefully with cause, unless it is ending.
+// It returns without waiting for anything.
+func (c *core) closeWith(cause error) {
+	c.mu.Lock()
+	if c.is(stateNew) {
+		c.mu.Unlock()
+		c.cut(cause)
+		return
+	}
+	if !c.beginClose(cause) || c.writing {
+		c.mu.Unlock() // the writer half-closes at its end
+		return
+	}
+	_ = c.flushLocked(0)
+}
+
+// beginClose is called with mu held. The first cause wins.
+func (c *core) beginClose(cause error) bool {
+	if state(c.state.Load()) >= stateDraining {
+		return false
+	}
+	c.cause = cause
+	c.state.Store(uint32(stateDraining))
+	if c.room != nil {
+		close(c.room)
+		c.room = nil
+	}
+	if c.done != nil {
+		close(c.done)
+	}
+	if c.cancel != nil {
+		c.cancel(c.closedError())
+	}
+	return true
+}
+
+// linger bounds how long the peer may take to close after the half-close.
+// It is called with mu held.
+func (c *core) linger() {
+	if c.is(stateDraining) && c.lingerT == nil {
+		c.lingerT = time.AfterFunc(c.lim.closeTimeout, func() { c.cut(nil) })
+	}
+}
+
+// cut ends the session at once, with cause unless it has one already.
+func (c *core) cut(cause error) {
+	c.mu.Lock()
+	c.beginClose(cause)
+	if c.is(stateClosed) {
+		c.mu.Unlock()
+		return
+	}
+	c.state.Store(uint32(stateClosed))
+	if c.lingerT != nil {
+		c.lingerT.Stop()
+	}
+	conn := c.conn
+	c.mu.Unlock()
+	_ = conn.close()
+}
+
+// readEnded is called by the reader, which got err. After the end of the stream
+// what handlers have sent is still flushed; after an error nothing can be.
+func (c *core) readEnded(err error) {
+	switch {
+	case !errors.Is(err, io.EOF):
+		c.cut(err)
+	case c.in.len() > 0 && c.is(stateOpen):
+		c.closeWith(io.ErrUnexpectedEOF)
+	default:
+		c.closeWith(io.EOF)
+	}
+	c.waitWriter()
+	c.cut(nil)
+	c.waitWriter()
+	c.finish()
+}
+
+// waitWriter returns when there is no writer and, unless the conn is closed,
+// nothing is left to write.
+func (c *core) waitWriter() {
+	c.mu.Lock()
+	for c.writing {
+		if c.quiet == nil {
+			c.quiet = make(chan struct{})
+		}
+		quiet := c.quiet
+		c.mu.Unlock()
+		<-quiet
+		c.mu.Lock()
+	}
+	c.mu.Unlock()
+}
+
+// finish is the last of the session: nothing reads or writes any more.
+func (c *core) finish() {
+	c.in.release()
+	c.mu.Lock()
+	c.stopFlush()
+	if c.buf != nil {
+		c.dropBuf()
+	}
+	tm, cause := c.timers, c.cause
+	c.mu.Unlock()
+	if tm != nil {
+		tm.stop()
+	}
+	c.ep.leaving(c)
+	// Deferred, since OnClose may call runtime.Goexit.
+	defer c.ep.left(c, cause)
+	if err := c.guard(phaseClose, func() error { return c.top.closed(cause) }); err != nil {
+		c.ep.logClose(c, err)
+	}
+}
+
+// closedError is what calls on a closed session fail with. It is called with mu held.
+func (c *core) closedError() error {
+	if c.cause == nil {
+		return ErrClosed
+	}
+	return &closedCause{c.cause}
+}
+
+// closedCause is ErrClosed with the reason.
+type closedCause struct{ cause error }
+
+func (e *closedCause) Error() string   { return ErrClosed.Error() + ": " + e.cause.Error() }
+func (e *closedCause) Unwrap() []error { return []error{ErrClosed, e.cause} }
+
+// doneChan returns the channel of Session.Done.
+func (c *core) doneChan() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.done == nil {
+		if state(c.state.Load()) >= stateDraining {
+			return closedChan
+		}
+		c.done = make(chan struct{})
+	}
+	return c.done
+}

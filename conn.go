@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package getty
+
+import "net"
+
+// conn is the one seam between the engine and a transport. It is chosen when a
+// session is made and never changes. The engine guarantees one reader, and one
+// writer at a time; close may come from any goroutine.
+type conn interface {
+	// read adds what has arrived to in and waits until that is at least one
+	// byte. While it waits it calls in.park first, so that no buffer is held.
+	read(in *window) error
+
+	// tryWrite takes bytes of p without waiting and returns how many are on
+	// their way. errAgain means that more can be taken only after a wait: the
+	// next call, of tryWrite or write, must begin with the first byte that was
+	// not reported, since a conn that transforms bytes may have them inside.
+	tryWrite(p []byte) (int, error)
+
+	// write is tryWrite that waits until some progress is made; errAgain then
+	// means that waiting goes on. With an empty p it waits for what is left inside.
+	write(p []byte) (int, error)
+
+	// closeWrite tells the peer that no more bytes come.
+	closeWrite() error
+
+	// close ends the conn; read and write return. It does not wait for the network.
+	close() error
+
+	// netConn is what the user knows this conn as.
+	netConn() net.Conn
+}
+
+// errAgain is internal: a conn can go on only after waiting. It is Temporary so
+// that crypto/tls does not latch it.
+var errAgain error = againError{}
+
+type againError struct{}
+
+func (againError) Error() string   { return "getty: try again" }
+func (againError) Timeout() bool   { return false }
+func (againError) Temporary() bool { return true }
+
+// halfCloser is what closeWrite needs of a net.Conn.
+type halfCloser interface{ CloseWrite() error }
+
+// closeWrite half-closes nc where that is possible. Elsewhere the peer learns
+// of the end from the close.
+func closeWrite(nc net.Conn) error {
+	if hc, ok := nc.(halfCloser); ok {
+		return hc.CloseWrite()
+	}
+	return nil
+}

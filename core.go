@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package getty
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/getty-net/getty/internal/bufpool"
+)
+
+// core is a session as the engine knows it: bytes in, bytes out, and one end.
+// Session[M] embeds it and knows messages. There is one reader (loop, in
+// read.go) and one writer at a time (a sender or the drainer, in write.go).
+type core struct {
+	// Immutable once the session is open.
+	ep   *endpoint
+	id   uint64
+	conn conn
+	top  top
+	lim  *limits
+	kind string // the URL scheme
+	host string // the remote IP address, counted by MaxSessionsPerAddr
+
+	// Owned by the reader.
+	in window
+
+	// Atomic.
+	state    atomic.Uint32 // written under mu
+	phase    atomic.Uint32 // the callback that runs
+	collect  atomic.Bool   // sends are collected: more input waits
+	lastRead atomic.Int64  // nanoseconds since ep.start
+	lastSent atomic.Int64
+	partial  atomic.Int64 // when the unfinished message in the window began; 0: none
+	bytesIn  atomic.Int64
+	msgsIn   atomic.Int64
+
+	// Guarded by mu.
+	mu       sync.Mutex
+	buf      *bufpool.Buf  // encoded, not taken by a writer yet
+	cur      outgoing      // taken by the writer, who alone touches it
+	pending  int           // bytes in buf and cur
+	outSize  int           // size of the next buf, follows the traffic
+	writing  bool          // there is a writer
+	control  bool          // the conn has bytes of its own to write
+	flushing bool          // the flush timer is armed
+	halved   bool          // the write side is closed or broken
+	seen     bool          // it was open once: OnClose follows
+	room     chan struct{} // closed at the low watermark; nil if nobody waits
+	quiet    chan struct{} // closed when there is no writer; nil if nobody waits
+	done     chan struct{} // closed when closing begins; nil if nobody asked
+	ctx      context.Context
+	cancel   context.CancelCauseFunc
+	cause    error
+	bytesOut int64
+	msgsOut  int64
+	dropped  int64
+	values   map[any]any
+	flushT   *time.Timer
+	lingerT  *time.Timer
+	timers   *timers // nil unless cron, keepalive or a read timeout is set
+	job      *job    // nil unless an executor runs the batches; the reader's
+}
+
+// top is what the engine asks of the Session[M] above it: once per session,
+// period or batch, never per message.
+type top interface {
+	// configure runs the user's Configure.
+	configure() error
+	// opened, cron and closed run the callbacks of their names.
+	opened() error
+	cron()
+	closed(cause error) error
+	// batch decodes the messages in data and has them handled. It returns how
+	// many bytes they used.
+	batch(data []byte) (used int, err error)
+}
+
+func (c *core) is(s state) bool { return state(c.state.Load()) == s }
+
+// touchRead and touchSent note progress for idle timeouts and LastActive.
+func (c *core) touchRead() { c.lastRead.Store(int64(c.ep.now())) }
+func (c *core) touchSent() { c.lastSent.Store(int64(c.ep.now())) }

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package getty
+
+import "time"
+
+// drain is the temporary writer of a session whose peer does not keep up: it
+// begins when a write was left unfinished and ends when nothing is pending.
+// Whoever starts it has set c.writing.
+func (c *core) drain() {
+	var stall *time.Timer // armed from the first wait on
+	for {
+		n, err := c.conn.tryWrite(c.cur.bytes())
+		if err == errAgain && n == 0 {
+			if stall == nil {
+				stall = time.AfterFunc(c.lim.writeTimeout, func() { c.cut(ErrWriteTimeout) })
+				defer stall.Stop()
+			}
+			n, err = c.conn.write(c.cur.bytes())
+			// Progress of any size: the peer is slow, not stalled.
+			stall.Reset(c.lim.writeTimeout)
+		}
+		if n > 0 && c.timers != nil {
+			c.touchSent()
+		}
+		if c.drained(n, err) {
+			return
+		}
+	}
+}
+
+// drained accounts for one write of the drainer and reports whether it ends.
+func (c *core) drained(n int, err error) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wrote(n)
+	if err != nil && err != errAgain {
+		c.writerFailed()
+		c.mu.Unlock()
+		c.cut(err)
+		c.mu.Lock()
+		return true
+	}
+	if len(c.cur.bytes()) > 0 || err == errAgain {
+		return false
+	}
+	if c.idle() {
+		return c.endWriter() == nil
+	}
+	c.take()
+	return false
+}

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package getty
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// endpoint is what a Server, a Client and Dial have in common: the frozen
+// configuration, the sessions, and the count of what runs for them.
+type endpoint struct {
+	cfg   Config
+	lim   *limits
+	start time.Time
+	exec  Executor
+	pool  *workerPool // exec, if it is ours to stop
+	log   *slog.Logger
+	g     group // sessions, accept loops, drainers, the reconnect worker
+
+	// The client's pool listens here; nil for others. onLeave comes before
+	// OnClose, onLeft after it.
+	onListed, onLeave func(c *core)
+	onLeft            func(c *core, cause error)
+
+	quit         chan struct{} // closed when the endpoint begins to close
+	ids          atomic.Uint64
+	opened       atomic.Int64
+	acceptErrors atomic.Int64
+
+	mu       sync.Mutex
+	sessions map[*core]bool // true: listed
+	perAddr  map[string]int // nil unless MaxSessionsPerAddr
+	closing  bool
+	totals   Stats
+	causes   map[string]int64
+}
+
+// init completes and checks the configuration.
+func (ep *endpoint) init(cfg Config, prefix string) error {
+	if err := cfg.complete(prefix); err != nil {
+		return err
+	}
+	ep.cfg, ep.lim, ep.start = cfg, cfg.limits(), time.Now()
+	ep.exec, ep.log = cfg.Executor, cfg.Logger
+	if ep.log == nil {
+		ep.log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Workers > 0 {
+		ep.pool = newWorkerPool(cfg.Workers)
+		ep.exec = ep.pool
+	}
+	if cfg.MaxSessionsPerAddr > 0 {
+		ep.perAddr = make(map[string]int)
+	}
+	ep.quit = make(chan struct{})
+	ep.sessions = make(map[*core]bool)
+	ep.causes = make(map[string]int64)
+	return nil
+}
+
+// now is the time since the endpoint was made; it never is 0 in a session.
+func (ep *endpoint) now() time.Duration { return time.Since(ep.start) }
+
+// enter admits a new session or says why not. The caller goes on with start.
+func (ep *endpoint) enter(c *core) error {
+	if ep.perAddr != nil {
+		c.host = hostOf(c.conn.netConn().RemoteAddr())
+	}
+	ep.mu.Lock()
+	defer ep.mu.Unlock()
+	switch {
+	case ep.closing:
+		return ErrShutdown
+	case ep.cfg.MaxSessions > 0 && len(ep.sessions) >= ep.cfg.MaxSessions:
+		ep.totals.Rejected++
+		return fmt.Errorf("%w: MaxSessions is %d", ErrTooManySessions, ep.cfg.MaxSessions)
+	case c.host != "" && ep.perAddr[c.host] >= ep.cfg.MaxSessionsPerAddr:
+		ep.totals.Rejected++
+		return fmt.Errorf("%w: MaxSessionsPerAddr is %d", ErrTooManySessions, ep.cfg.MaxSessionsPerAddr)
+	}
+	c.id = ep.ids.Add(1)
+	ep.sessions[c] = false
+	if c.host != "" {
+		ep.perAddr[c.host]++
+	}
+	ep.g.add()
+	return nil
+}
+
+// remove is called with mu held.
+func (ep *endpoint) remove(c *core) {
+	delete(ep.sessions, c)
+	ep.stopWorkers()
+	if c.host == "" {
+		return
+	}
+	if ep.perAddr[c.host]--; ep.perAddr[c.host] == 0 {
+		delete(ep.perAddr, c.host)
+	}
+}
+
+// abandoned forgets a session that never opened.
+func (ep *endpoint) abandoned(c *core, err error) {
+	ep.mu.Lock()
+	ep.remove(c)
+	ep.totals.Failed++
+	ep.mu.Unlock()
+	ep.failed(c.kind, c.conn.netConn().RemoteAddr(), err)
+	ep.g.done()
+}
+
+// failed reports a connection that did not become a session.
+func (ep *endpoint) failed(kind string, remote net.Addr, err error) {
+	ep.log.Debug("getty: connection failed", "transport", kind, "remote", remote, "error", err)
+	if ep.cfg.Observer != nil {
+		ep.cfg.Observer.ConnFailed(kind, remote, err)
+	}
+}
+
+// listed makes an opened session visible.
+func (ep *endpoint) listed(c *core) {
+	ep.mu.Lock()
+	ep.sessions[c] = true
+	ep.mu.Unlock()
+	if ep.onListed != nil {
+		ep.onListed(c)
+	}
+	if ep.cfg.Observer != nil {
+		ep.cfg.Observer.SessionOpened(c.info())
+	}
+}
+
+// leaving hides a session that has ended, before its OnClose.
+func (ep *endpoint) leaving(c *core) {
+	ep.mu.Lock()
+	ep.sessions[c] = false
+	ep.mu.Unlock()
+	if ep.onLeave != nil {
+		ep.onLeave(c)
+	}
+}
+
+// left forgets a session after its OnClose.
+func (ep *endpoint) left(c *core, cause error) {
+	st := c.stats()
+	ep.mu.Lock()
+	ep.remove(c)
+	ep.totals.add(st)
+	ep.totals.Closed++
+	ep.causes[CauseKind(cause)]++
+	ep.mu.Unlock()
+	if ep.cfg.Observer != nil {
+		ep.cfg.Observer.SessionClosed(c.info(), st, cause)
+	}
+	if ep.onLeft != nil {
+		ep.onLeft(c, cause)
+	}
+	ep.g.done()
+}
+
+// logClose reports a panic in OnClose, which can be no cause any more.
+func (ep *endpoint) logClose(c *core, err error) {
+	ep.log.Error("getty: OnClose failed", "session", c.id, "error", err)
+}
+
+// snapshot returns the sessions, all or only the listed ones.
+func (ep *endpoint) snapshot(all bool) []*core {
+	ep.mu.Lock()
+	defer ep.mu.Unlock()
+	cs := make([]*core, 0, len(ep.sessions))
+	for c, listed := range ep.sessions {
+		if all || listed {
+			cs = append(cs, c)
+		}
+	}
+	return cs
+}
+
+// refuse lets nothing new in.
+func (ep *endpoint) refuse() {
+	ep.mu.Lock()
+	defer ep.mu.Unlock()
+	if !ep.closing {
+		ep.closing = true
+		close(ep.quit)
+	}
+	ep.stopWorkers()
+}
+
+// stopWorkers is called with mu held when the endpoint begins to close and when
+// a session has gone: workers are needed as long as there is one.
+func (ep *endpoint) stopWorkers() {
+	if ep.closing && ep.pool != nil && len(ep.sessions) == 0 {
+		ep.pool.stop()
+	}
+}
+
+// shutdown drains every session, and cuts those that are left when ctx ends.
+func (ep *endpoint) shutdown(ctx context.Context) error {
+	for _, c := range ep.snapshot(true) {
+		c.closeWith(ErrShutdown)
+	}
+	err := ep.g.wait(ctx)
+	if err == nil && ep.pool != nil {
+		err = ep.pool.g.wait(ctx)
+	}
+	if err == nil {
+		return nil
+	}
+	busy := ep.busy()
+	ep.cutAll()
+	return fmt.Errorf("getty: shutdown: %s: %w", busy, context.Cause(ctx))
+}
+
+func (ep *endpoint) cutAll() {
+	for _, c := range ep.snapshot(true) {
+		c.cut(ErrShutdown)
+	}
+}
+
+// busy names the callbacks that keep a shutdown waiting, the first few.
+func (ep *endpoint) busy() string {
+	const most = 3
+	var names []string
+	cs := ep.snapshot(true)
+	for _, c := range cs {
+		p := phase(c.phase.Load()).String()
+		c.mu.Lock()
+		if p == phaseNone.String() && c.timers != nil && c.timers.inCron.Load() {
+			p = "OnCron"
+		}
+		c.mu.Unlock()
+		if p != phaseNone.String() && len(names) < most {
+			names = append(names, fmt.Sprintf("session %d is in %s", c.id, p))
+		}
+	}
+	return strings.Join(append(names, fmt.Sprintf("%d sessions left", len(cs))), ", ")
+}
+
+// hostOf is the IP address of a remote peer, or "" if it has none.
+func hostOf(addr net.Addr) string {
+	if addr == nil {
+		return ""
+	}
+	ap, err := netip.ParseAddrPort(addr.String())
+	if err != nil {
+		return ""
+	}
+	return ap.Addr().Unmap().WithZone("").String()
+}
+
+// info describes the session to an Observer.
+func (c *core) info() SessionInfo {
+	nc := c.conn.netConn()
+	return SessionInfo{
+		ID: c.id, Transport: c.kind, Local: nc.LocalAddr(), Remote: nc.RemoteAddr(),
+	}
+}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package getty
+
+import (
+	"crypto/tls"
+	"fmt"
+	"time"
+)
+
+// start brings a session to life: handshake, Configure, OnOpen, and then the
+// reader. It runs on a throw-away goroutine, so that the deep stacks of
+// handshakes and OnOpen are not the reader's for good. The caller has entered
+// c into its endpoint. A nil error means that OnOpen succeeded.
+func (c *core) start(cfg *tls.Config, client bool) (err error) {
+	if cfg != nil {
+		if err := c.handshake(cfg, client); err != nil {
+			return c.abandon(fmt.Errorf("getty: handshake: %w", err))
+		}
+	}
+	configured := false
+	defer func() {
+		if !configured { // by Goexit
+			_ = c.abandon(ErrGoexit)
+		}
+	}()
+	err = c.guard(phaseConfigure, c.top.configure)
+	if err == nil && !c.opening() {
+		err = c.endError()
+	}
+	configured = true
+	if err != nil {
+		return c.abandon(err)
+	}
+	// Deferred, since OnOpen may call runtime.Goexit: its session ends like any other.
+	defer func() { go c.loop() }()
+	if err = c.guard(phaseOpen, c.top.opened); err != nil {
+		c.closeWith(err)
+		return err
+	}
+	c.startTimers()
+	c.ep.listed(c)
+	if c.is(stateOpen) {
+		return nil
+	}
+	return c.endError()
+}
+
+// opening moves the session from new to open, unless it was closed meanwhile.
+func (c *core) opening() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.is(stateNew) {
+		return false
+	}
+	c.state.Store(uint32(stateOpen))
+	c.seen = true
+	c.ep.opened.Add(1)
+	return true
+}
+
+// endError is why a session that was opening has ended.
+func (c *core) endError() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closedError()
+}
+
+// handshake puts TLS over the conn within HandshakeTimeout.
+func (c *core) handshake(cfg *tls.Config, client bool) error {
+	timeout := time.AfterFunc(c.ep.cfg.HandshakeTimeout, func() { c.cut(ErrHandshakeTimeout) })
+	defer timeout.Stop()
+	t, err := tlsHandshake(c.conn, cfg, client)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case !c.is(stateNew):
+		return c.closedError()
+	case err != nil:
+		return err
+	}
+	t.control = c.controlPending
+	c.conn = t
+	return nil
+}
+
+// abandon ends a session that nobody has seen open: no OnClose follows.
+func (c *core) abandon(err error) error {
+	c.cut(err)
+	c.ep.abandoned(c, err)
+	return err
+}

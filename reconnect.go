@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package getty
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/getty-net/getty/internal/backoff"
+)
+
+// reconnecter is the part of a pool that counts failures and decides when to
+// try again. It is guarded by the pool's mu.
+type reconnecter struct {
+	working    bool          // the worker runs
+	event      chan struct{} // wakes the worker
+	dialing    int           // attempts in progress
+	round      int           // counts parallel attempts
+	counted    int           // the last round that counted as a failure
+	failures   int           // consecutive failed rounds
+	failedAt   time.Duration // of the last failure, on the endpoint's clock
+	lastErr    error
+	gaveUp     error
+	dials      int64
+	dialErrors int64
+	reconnects int64
+}
+
+func (r *reconnecter) reset() { r.failures, r.gaveUp = 0, nil }
+
+// kick starts the worker if a slot is free, or wakes it. It is called with mu held.
+func (p *pool) kick() {
+	if p.missing() <= 0 || p.refusal() != nil {
+		return
+	}
+	if p.rec.working {
+		p.wakeWorker()
+		return
+	}
+	p.rec.working = true
+	p.ep.g.spawn(p.work)
+}
+
+func (p *pool) wakeWorker() {
+	select {
+	case p.rec.event <- struct{}{}:
+	default:
+	}
+}
+
+// work is the client's one reconnect worker. It runs while slots are free or
+// attempts are under way, and dials for all free slots in parallel.
+func (p *pool) work() {
+	exited := true
+	defer func() {
+		if exited { // a hook called runtime.Goexit
+			p.ep.g.spawn(p.work)
+		}
+	}()
+	for p.workOnce() {
+	}
+	exited = false
+}
+
+// workOnce waits for something to do, or for the pause before it, and does it.
+// It reports false when the worker is not needed any more.
+func (p *pool) workOnce() bool {
+	p.mu.Lock()
+	idle := p.missing() <= 0
+	if p.refusal() != nil || (idle && p.rec.dialing == 0) {
+		p.rec.working = false
+		p.mu.Unlock()
+		return false
+	}
+	p.forgive()
+	pause := backoff.Delay(p.rec.failures, p.cfg.Backoff.Min, p.cfg.Backoff.Max)
+	p.mu.Unlock()
+	if idle {
+		select {
+		case <-p.rec.event:
+		case <-p.ctx.Done():
+		}
+		return true
+	}
+	if p.sleep(pause) {
+		p.dialRound()
+	}
+	return true
+}
+
+func (p *pool) sleep(d time.Duration) bool {
+	if d <= 0 {
+		return p.ctx.Err() == nil
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-p.ctx.Done():
+		return false
+	}
+}
+
+// dialRound starts an attempt for every free slot.
+func (p *pool) dialRound() {
+	p.mu.Lock()
+	n := max(p.missing(), 0)
+	if p.refusal() != nil {
+		n = 0
+	}
+	p.used += n
+	p.rec.dialing += n
+	p.rec.dials += int64(n)
+	p.rec.round++
+	round, failures, err, lost := p.rec.round, p.rec.failures, p.rec.lastErr, p.lost
+	p.mu.Unlock()
+	for range n {
+		p.ep.g.spawn(func() { p.attempt(round) })
+	}
+	if hook := p.cfg.OnReconnect; hook != nil && n > 0 && (failures > 0 || lost > 0) {
+		p.guard("OnReconnect", func() { hook(failures, err) })
+	}
+}
+
+// attempt opens one session in the slot that dialRound took for it. If the
+// session got as far as OnOpen, the slot is its own until onLeft; otherwise it
+// is given back here.
+func (p *pool) attempt(round int) {
+	var made *core
+	err := p.connect(p.ctx, func(c *core) {
+		made = c
+		p.mu.Lock()
+		p.slots[c] = &slot{round: round}
+		p.mu.Unlock()
+	})
+	p.mu.Lock()
+	p.rec.dialing--
+	var gaveUp error
+	if err != nil {
+		p.rec.dialErrors++
+		gaveUp = p.failed(round, err)
+	}
+	if err != nil && !made.wasOpen() {
+		delete(p.slots, made)
+		p.used--
+	}
+	p.wakeWorker()
+	p.notify()
+	p.mu.Unlock()
+	p.reportGiveUp(gaveUp)
+}
+
+// wasOpen reports whether OnClose is owed to the session.
+func (c *core) wasOpen() bool {
+	if c == nil {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.seen
+}
+
+// ended counts the end of a session as a failure unless it was stable. It is
+// called with mu held and returns the error of giving up, if it comes to that.
+func (p *pool) ended(s *slot, cause error) error {
+	if p.stable(s) {
+		p.rec.failures = 0
+		p.rec.lastErr = cause
+		return nil
+	}
+	p.forgive()
+	if cause == nil {
+		cause = ErrClosed
+	}
+	return p.failed(s.round, cause)
+}
+
+// stable reports whether a session has been open for the stable period, all of
+// it after the last failure. Older sessions say nothing about a server that
+// refuses new ones.
+func (p *pool) stable(s *slot) bool {
+	return s.opened != 0 && s.opened >= p.rec.failedAt && p.ep.now()-s.opened >= p.cfg.StablePeriod
+}
+
+// forgive resets the count of failures if a living session is stable. It is
+// asked for when the count is about to matter: nothing watches a full pool.
+func (p *pool) forgive() {
+	if p.rec.failures == 0 {
+		return
+	}
+	for _, c := range p.live {
+		if p.stable(p.slots[c]) {
+			p.rec.failures = 0
+			return
+		}
+	}
+}
+
+// failed counts a failure, once for each round. It is called with mu held and
+// returns the error of giving up, if it comes to that.
+func (p *pool) failed(round int, err error) error {
+	p.rec.lastErr = err
+	if p.ctx.Err() != nil || round <= p.rec.counted {
+		return nil
+	}
+	p.rec.counted = round
+	p.rec.failures++
+	p.rec.failedAt = p.ep.now()
+	p.ep.log.Warn("getty: connecting failed", "failures", p.rec.failures, "error", err)
+	if limit := p.cfg.MaxFailures; limit == 0 || p.rec.failures < limit || p.rec.gaveUp != nil {
+		return nil
+	}
+	p.rec.gaveUp = fmt.Errorf("%w: %d consecutive failures: %w", ErrGaveUp, p.rec.failures, err)
+	return p.rec.gaveUp
+}
+
+func (p *pool) reportGiveUp(err error) {
+	if err == nil {
+		return
+	}
+	p.ep.log.Error("getty: giving up", "error", err)
+	if hook := p.cfg.OnGiveUp; hook != nil {
+		p.guard("OnGiveUp", func() { hook(err) })
+	}
+}
+
+// guard keeps a panic in a hook of the client from ending the process.
+func (p *pool) guard(name string, hook func()) {
+	defer func() {
+		if r := recover(); r != nil {
+			p.ep.log.Error("getty: hook panicked", "hook", name, "panic", r)
+		}
+	}()
+	hook()
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package getty
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+)
+
+// Send encodes msg and sends it, in order with this goroutine's other sends and
+// never interleaved with another message. msg is not used any more when Send
+// returns. nil means accepted, not delivered: if the session ends before the
+// peer has read it, OnClose comes. Errors are *SendError; see SafeToRetry.
+//
+// At the high watermark the policy of Config.Backpressure decides, by default
+// to wait, at most WriteTimeout. Inside OnMessage, while more received messages
+// wait, sends are collected and leave with the last of them, after a
+// millisecond, or by Flush.
+func (s *Session[M]) Send(msg M) error {
+	var w waiter
+	return s.send(&w, msg)
+}
+
+// SendContext is Send whose waiting for room ends with ctx as well.
+func (s *Session[M]) SendContext(ctx context.Context, msg M) error {
+	return s.send(&waiter{ctx: ctx}, msg)
+}
+
+// TrySend is Send that never waits: at the high watermark it fails with
+// ErrBackpressure, whatever the policy.
+func (s *Session[M]) TrySend(msg M) error { return s.send(&waiter{try: true}, msg) }
+
+func (s *Session[M]) send(w *waiter, msg M) error {
+	c := &s.core
+	buf, err := c.beginSend(w)
+	if err != nil {
+		return sendError(err)
+	}
+	start := len(buf.B)
+	b, err := s.encode(buf.B, msg)
+	if err != nil {
+		c.cancelSend()
+		return sendError(err)
+	}
+	return c.endSend(b, start)
+}
+
+// encode appends msg to dst and holds the codec to its contract. The caller
+// holds mu, which is released only if the codec calls runtime.Goexit.
+func (s *Session[M]) encode(dst []byte, msg M) (b []byte, err error) {
+	returned := false
+	defer func() {
+		if returned {
+			return
+		}
+		if r := recover(); r != nil {
+			b, err = dst, &PanicError{Value: r, Stack: debug.Stack()}
+			return
+		}
+		s.cancelSend()
+	}()
+	b, err = s.codec.Append(dst, msg)
+	returned = true
+	if err != nil {
+		return dst, fmt.Errorf("encode: %w", err)
+	}
+	if len(b) < len(dst) {
+		return dst, fmt.Errorf("%w: Append returned %d bytes for a buffer of %d", ErrCodec, len(b), len(dst))
+	}
+	return b, nil
+}
+
+func sendError(err error) error {
+	if err == errDropped {
+		return nil
+	}
+	return &SendError{Err: err}
+}
+
+// SendFrame sends bytes that are encoded already, as one message. frame is not
+// used any more when SendFrame returns. A nil ctx is allowed.
+func (s *Session[M]) SendFrame(ctx context.Context, frame []byte) error {
+	return s.sendFrame(&waiter{ctx: ctx}, frame)
+}
+
+func (c *core) sendFrame(w *waiter, frame []byte) error {
+	buf, err := c.beginSend(w)
+	if err != nil {
+		return sendError(err)
+	}
+	return c.endSend(append(buf.B, frame...), len(buf.B))
+}
+
+// Prepared is a message that was encoded once, to be sent over any number of
+// sessions of the same codec and transport. It is immutable.
+type Prepared struct{ frame []byte }
+
+// Prepare encodes msg for SendPrepared.
+func (s *Session[M]) Prepare(msg M) (*Prepared, error) {
+	// The session's lock keeps Append from being called concurrently.
+	s.mu.Lock()
+	s.outBuf()
+	b, err := s.encode(nil, msg)
+	s.cancelSend()
+	if err != nil {
+		return nil, fmt.Errorf("getty: prepare: %w", err)
+	}
+	return &Prepared{frame: b}, nil
+}
+
+// SendPrepared is SendContext for a prepared message. A nil ctx is allowed.
+func (s *Session[M]) SendPrepared(ctx context.Context, p *Prepared) error {
+	return s.SendFrame(ctx, p.frame)
+}

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package getty
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"iter"
+	"net"
+	"sync"
+)
+
+// Server accepts sessions on any number of listeners of any transports, all
+// with the same codec, listener and configuration. Its methods may be called
+// from any goroutine.
+type Server[M any] struct {
+	// Configure, if set before the first Listen or Serve, is called for each
+	// new session on a goroutine of its own, after the handshake and before
+	// anything is read or OnOpen runs. Sending fails there. An error ends the
+	// session without OnOpen and OnClose and is counted in Stats.Failed.
+	Configure func(s *Session[M], setup *Setup[M]) error
+
+	ep     endpoint
+	codec  Codec[M]
+	events EventListener[M]
+
+	mu        sync.Mutex
+	listeners map[net.Listener]string // to their kinds
+	addrs     []net.Addr
+	urls      []string
+}
+
+// NewServer makes a server that does not listen yet. codec and events serve
+// all its sessions. The error is a *ConfigError, or the codec's.
+func NewServer[M any](codec Codec[M], events EventListener[M], cfg Config) (*Server[M], error) {
+	s := &Server[M]{codec: codec, events: events, listeners: make(map[net.Listener]string)}
+	if err := checkParts(codec, events); err != nil {
+		return nil, err
+	}
+	return s, s.ep.init(cfg, "Config")
+}
+
+func checkParts[M any](codec Codec[M], events EventListener[M]) error {
+	if events == nil {
+		return &ConfigError{Field: "events", Problem: "is nil"}
+	}
+	return checkCodec(codec)
+}
+
+// Listen listens on each URL and serves it in the background: tcp://host:port,
+// tls://host:port, unix:///path. It returns when all are listening, or none.
+func (s *Server[M]) Listen(urls ...string) error {
+	var opened []net.Listener
+	var targets []target
+	for _, raw := range urls {
+		t, l, err := s.open(raw)
+		if err != nil {
+			for _, l := range opened {
+				_ = l.Close()
+			}
+			return err
+		}
+		opened, targets = append(opened, l), append(targets, t)
+	}
+	for i, l := range opened {
+		if err := s.add(l, targets[i].kind); err != nil {
+			for _, l := range opened[i:] {
+				_ = l.Close()
+			}
+			return err
+		}
+		go func() {
+			if err := s.serve(l, targets[i].kind); !errors.Is(err, ErrServerClosed) {
+				s.ep.log.Error("getty: listener failed", "addr", l.Addr(), "error", err)
+			}
+		}()
+	}
+	return nil
+}
+
+func (s *Server[M]) open(raw string) (target, net.Listener, error) {
+	t, err := parseURL(raw)
+	if err != nil {
+		return t, nil, err
+	}
+	if t.kind == "tls" {
+		if err := serverTLS(s.ep.cfg.TLS); err != nil {
+			return t, nil, err
+		}
+	}
+	l, err := s.ep.listen(t)
+	if err != nil {
+		return t, nil, fmt.Errorf("getty: listen %s: %w", raw, err)
+	}
+	return t, l, nil
+}
+
+// Serve accepts sessions from l until Close or Shutdown, and returns
+// ErrServerClosed then. It closes l. A *tls.Conn that l yields is served as an
+// opaque stream; see ServeTLS.
+func (s *Server[M]) Serve(l net.Listener) error { return s.serveOwn(l, l.Addr().Network()) }
+
+// ServeTLS is Serve with Config.TLS over each connection of l, by the same way
+// as tls:// URLs.
+func (s *Server[M]) ServeTLS(l net.Listener) error {
+	if err := serverTLS(s.ep.cfg.TLS); err != nil {
+		return errors.Join(err, l.Close())
+	}
+	return s.serveOwn(l, "tls")
+}
+
+func (s *Server[M]) serveOwn(l net.Listener, kind string) error {
+	if err := s.add(l, kind); err != nil {
+		_ = l.Close()
+		return err
+	}
+	return s.serve(l, kind)
+}
+
+// add enters a listener, whose serve must follow.
+func (s *Server[M]) add(l net.Listener, kind string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ep.isClosing() {
+		return ErrServerClosed
+	}
+	s.ep.g.add()
+	s.listeners[l] = kind
+	s.addrs = append(s.addrs, l.Addr())
+	s.urls = append(s.urls, urlOf(kind, l.Addr()))
+	return nil
+}
+
+func (s *Server[M]) serve(l net.Listener, kind string) error {
+	defer s.ep.g.done()
+	defer func() {
+		_ = l.Close()
+		s.mu.Lock()
+		delete(s.listeners, l)
+		s.mu.Unlock()
+	}()
+	var cfg *tls.Config
+	if kind == "tls" {
+		cfg = s.ep.cfg.TLS
+	}
+	return s.ep.accept(l, func(nc net.Conn) { s.admit(nc, kind, cfg) })
+}
+
+// admit makes a session of an accepted connection, on a goroutine of its own.
+func (s *Server[M]) admit(nc net.Conn, kind string, cfg *tls.Config) {
+	defer s.ep.g.done()
+	ss := newSession(&s.ep, kind, newStreamConn(nc), s.codec, s.events)
+	ss.hook = s.Configure
+	if err := s.ep.enter(&ss.core); err != nil {
+		// Accepted and closed: the peer learns at once that there is no room.
+		_ = nc.Close()
+		s.ep.failed(kind, nc.RemoteAddr(), err)
+		return
+	}
+	_ = ss.start(cfg, false)
+}
+
+// Addrs returns the addresses that the server has listened on, in the order of
+// Listen and Serve, with the ports that the system chose.
+func (s *Server[M]) Addrs() []net.Addr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]net.Addr(nil), s.addrs...)
+}
+
+// URLs returns Addrs as URLs that a client can dial.
+func (s *Server[M]) URLs() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]string(nil), s.urls...)
+}
+
+// ListenAndServe listens on the URLs and serves until ctx ends; then it drains
+// like Shutdown within DrainTimeout. It returns nil after a complete drain.
+func (s *Server[M]) ListenAndServe(ctx context.Context, urls ...string) error {
+	if err := s.Listen(urls...); err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+	case <-s.ep.quit:
+		return ErrServerClosed
+	}
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.ep.cfg.DrainTimeout)
+	defer cancel()
+	return s.Shutdown(drain)
+}
+
+// Sessions iterates over the open sessions, in no order: those whose OnOpen has
+// succeeded and whose OnClose has not begun. Sessions that open or end
+// meanwhile may or may not be seen.
+func (s *Server[M]) Sessions() iter.Seq[*Session[M]] { return sessionsOf[M](&s.ep) }
+
+func sessionsOf[M any](ep *endpoint) iter.Seq[*Session[M]] {
+	return func(yield func(*Session[M]) bool) {
+		for _, c := range ep.snapshot(false) {
+			if !yield(c.top.(*Session[M])) {
+				return
+			}
+		}
+	}
+}
+
+// Stats returns a snapshot of the server's counters.
+func (s *Server[M]) Stats() Stats { return s.ep.stats() }
+
+// Shutdown stops listening and closes every session like Session.Close with
+// the cause ErrShutdown, then waits for all their callbacks and goroutines.
+// After a nil error nothing of the server runs. When ctx ends first, sessions
+// left are cut, and the error names the callbacks that are still running; so
+// does a Shutdown from inside a callback, which waits for itself.
+func (s *Server[M]) Shutdown(ctx context.Context) error {
+	s.stopListening()
+	return s.ep.shutdown(ctx)
+}
+
+// Close stops listening and cuts every session with the cause ErrShutdown,
+// without flushing. It does not wait for callbacks; Shutdown after it does.
+func (s *Server[M]) Close() error {
+	s.stopListening()
+	s.ep.cutAll()
+	return nil
+}
+
+func (s *Server[M]) stopListening() {
+	s.ep.refuse()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for l := range s.listeners {
+		_ = l.Close()
+	}
+}

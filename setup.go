@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package getty
+
+import (
+	"fmt"
+	"time"
+)
+
+// Setup is what Configure may choose for one session. Its fields come filled in
+// with the endpoint's codec, listener and settings, and are checked like Config
+// when Configure has returned. See Config for their meaning and ranges.
+type Setup[M any] struct {
+	Codec  Codec[M]
+	Events EventListener[M]
+
+	MaxMessageSize int
+	HighWatermark  int
+	LowWatermark   int
+	Backpressure   Policy
+	IdleTimeout    time.Duration
+	MessageTimeout time.Duration
+	WriteTimeout   time.Duration
+	CloseTimeout   time.Duration
+	CronPeriod     time.Duration
+	Keepalive      Keepalive
+}
+
+// SetKeepalive makes msg, encoded by Codec, the keepalive's frame.
+func (u *Setup[M]) SetKeepalive(msg M) error {
+	frame, err := u.Codec.Append(nil, msg)
+	if err != nil {
+		return fmt.Errorf("getty: encode keepalive: %w", err)
+	}
+	u.Keepalive.Frame = frame
+	return nil
+}
+
+// configure runs the user's Configure and takes over what it chose.
+func (s *Session[M]) configure() error {
+	if s.hook == nil {
+		return nil
+	}
+	l := s.lim
+	u := Setup[M]{
+		Codec: s.codec, Events: s.events,
+		MaxMessageSize: l.maxMessage, HighWatermark: l.high, LowWatermark: l.low,
+		Backpressure: l.policy, IdleTimeout: l.idle, MessageTimeout: l.messageTimeout,
+		WriteTimeout: l.writeTimeout, CloseTimeout: l.closeTimeout,
+		CronPeriod: l.cron,
+		Keepalive:  Keepalive{Interval: l.keepInterval, Misses: l.keepMisses, Frame: []byte(l.keepFrame)},
+	}
+	if err := s.hook(s, &u); err != nil {
+		return err
+	}
+	if err := u.check(); err != nil {
+		return err
+	}
+	s.codec, s.events = u.Codec, u.Events
+	cfg := u.config()
+	if err := cfg.complete("Setup"); err != nil {
+		return err
+	}
+	// Sessions share the endpoint's limits unless theirs are their own.
+	if own := cfg.limits(); *own != *l {
+		s.lim = own
+	}
+	return nil
+}
+
+func (u *Setup[M]) check() error {
+	if u.Events == nil {
+		return &ConfigError{Field: "Setup.Events", Problem: "is nil"}
+	}
+	return checkCodec(u.Codec)
+}
+
+// config is the part of Setup that Config checks.
+func (u *Setup[M]) config() *Config {
+	return &Config{
+		MaxMessageSize: u.MaxMessageSize, HighWatermark: u.HighWatermark, LowWatermark: u.LowWatermark,
+		Backpressure: u.Backpressure, IdleTimeout: u.IdleTimeout, MessageTimeout: u.MessageTimeout,
+		WriteTimeout: u.WriteTimeout, CloseTimeout: u.CloseTimeout,
+		CronPeriod: u.CronPeriod, Keepalive: u.Keepalive,
+	}
+}

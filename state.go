@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package getty
+
+// state is where a session is in its life. It only ever grows:
+//
+//	new ──→ open ──→ draining ──→ closed
+//	 └────────┴──────────┴──────────↗
+//
+// Each transition happens under the session's lock; reads are atomic, since the
+// state is looked at before each read and each message.
+type state uint32
+
+const (
+	// stateNew: the handshake and Configure; nothing is sent or read.
+	stateNew state = iota
+	// stateOpen: from just before OnOpen on.
+	stateOpen
+	// stateDraining: closing was asked for. Nothing more is delivered or
+	// accepted; what was accepted is being flushed, input is discarded.
+	stateDraining
+	// stateClosed: the conn is closed or being closed. It is a terminal state.
+	stateClosed
+)
+
+// String returns "new", "open", "draining" or "closed".
+func (s state) String() string {
+	switch s {
+	case stateNew:
+		return "new"
+	case stateOpen:
+		return "open"
+	case stateDraining:
+		return "draining"
+	case stateClosed:
+		return "closed"
+	}
+	return "invalid"
+}
+
+// phase is what callback of a session is running, for Shutdown's error and for
+// timers that must not count a handler's time as the peer's silence.
+type phase uint32
+
+const (
+	phaseNone phase = iota
+	phaseConfigure
+	phaseOpen
+	phaseMessage
+	phaseClose
+)
+
+// String names the callback.
+func (p phase) String() string {
+	switch p {
+	case phaseNone:
+		return "none"
+	case phaseConfigure:
+		return "Configure"
+	case phaseOpen:
+		return "OnOpen"
+	case phaseMessage:
+		return "OnMessage"
+	case phaseClose:
+		return "OnClose"
+	}
+	return "invalid"
+}

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package getty
+
+import (
+	"context"
+	"errors"
+	"io"
+	"maps"
+	"net"
+	"syscall"
+	"time"
+)
+
+// SessionStats is a snapshot of one session's counters.
+type SessionStats struct {
+	// BytesIn and BytesOut are bytes of frames received, and taken by the
+	// kernel; under TLS they are plaintext.
+	BytesIn, BytesOut int64
+	// MessagesIn counts messages handed to OnMessage; a batch in progress is
+	// added at its end. MessagesOut counts accepted ones.
+	MessagesIn, MessagesOut int64
+	// Dropped counts messages left out by PolicyDrop.
+	Dropped int64
+	// Pending is how many accepted bytes the kernel has not taken. In OnClose it
+	// is what was lost.
+	Pending int
+}
+
+// Stats is a snapshot of a server's or client's counters since its creation.
+// The sums of bytes and messages cover living and closed sessions.
+type Stats struct {
+	// Sessions are between OnOpen and OnClose now; Opening ones before OnOpen.
+	Sessions, Opening int
+	// Opened and Closed count OnOpen and OnClose.
+	Opened, Closed int64
+	// Causes counts closed sessions by CauseKind.
+	Causes map[string]int64
+	// Rejected counts connections refused by MaxSessions and
+	// MaxSessionsPerAddr, Failed those that ended before OnOpen: handshakes and
+	// Configure, AcceptErrors failed accepts.
+	Rejected, Failed, AcceptErrors int64
+	// Dials, DialFailures and Reconnects are a client's: attempts, failed ones,
+	// and sessions opened in the place of a lost one.
+	Dials, DialFailures, Reconnects int64
+
+	BytesIn, BytesOut       int64
+	MessagesIn, MessagesOut int64
+	Dropped                 int64
+	Pending                 int64
+}
+
+// add sums up one session.
+func (st *Stats) add(s SessionStats) {
+	st.BytesIn += s.BytesIn
+	st.BytesOut += s.BytesOut
+	st.MessagesIn += s.MessagesIn
+	st.MessagesOut += s.MessagesOut
+	st.Dropped += s.Dropped
+}
+
+// stats takes the session's snapshot.
+func (c *core) stats() SessionStats {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return SessionStats{
+		BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut,
+		MessagesIn: c.msgsIn.Load(), MessagesOut: c.msgsOut,
+		Dropped: c.dropped, Pending: c.pending,
+	}
+}
+
+// stats takes the endpoint's snapshot.
+func (ep *endpoint) stats() Stats {
+	ep.mu.Lock()
+	defer ep.mu.Unlock()
+	st := ep.totals
+	st.Causes = maps.Clone(ep.causes)
+	st.Opened = ep.opened.Load()
+	st.AcceptErrors = ep.acceptErrors.Load()
+	for c, listed := range ep.sessions {
+		s := c.stats()
+		st.add(s)
+		st.Pending += int64(s.Pending)
+		if listed {
+			st.Sessions++
+		} else if c.is(stateNew) {
+			st.Opening++
+		}
+	}
+	return st
+}
+
+// SessionInfo says which session an Observer is told about.
+type SessionInfo struct {
+	ID            uint64
+	Transport     string
+	Local, Remote net.Addr
+	Opened        time.Time
+}
+
+// Observer is told about the life of sessions, for exporters and audit logs;
+// rates come from Stats. Its methods are called on the sessions' goroutines,
+// must not block and must not call back into getty.
+type Observer interface {
+	// SessionOpened comes after OnOpen has succeeded.
+	SessionOpened(info SessionInfo)
+	// SessionClosed comes after OnClose.
+	SessionClosed(info SessionInfo, stats SessionStats, cause error)
+	// ConnFailed tells of a connection that never became a session: a refused,
+	// failed or timed out one. remote may be nil.
+	ConnFailed(transport string, remote net.Addr, err error)
+}
+
+// CauseKind names the kind of a cause of close for counters and logs: "local",
+// "eof", "unexpected eof", "reset", "idle", "keepalive", "write timeout",
+// "message timeout", "slow consumer", "message too long", "shutdown", "panic",
+// "goexit", "closed" or "error".
+func CauseKind(cause error) string {
+	if cause == nil {
+		return "local"
+	}
+	for _, k := range causeKinds {
+		if errors.Is(cause, k.is) {
+			return k.name
+		}
+	}
+	if errors.As(cause, new(*PanicError)) {
+		return "panic"
+	}
+	return "error"
+}
+
+var causeKinds = [...]struct {
+	is   error
+	name string
+}{
+	{io.ErrUnexpectedEOF, "unexpected eof"},
+	{io.EOF, "eof"},
+	{ErrIdle, "idle"},
+	{ErrKeepalive, "keepalive"},
+	{ErrWriteTimeout, "write timeout"},
+	{ErrMessageTimeout, "message timeout"},
+	{ErrSlowConsumer, "slow consumer"},
+	{ErrMessageTooLong, "message too long"},
+	{ErrShutdown, "shutdown"},
+	{ErrGoexit, "goexit"},
+	{syscall.ECONNRESET, "reset"},
+	{syscall.EPIPE, "reset"},
+	{net.ErrClosed, "closed"},
+	{context.Canceled, "closed"},
+}

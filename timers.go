@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package getty
+
+import (
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// timers exist only for sessions that asked for cron, keepalive, an idle or a
+// message timeout. Each re-arms itself for what is left of its period, so a
+// busy session does not touch them.
+type timers struct {
+	c       *core
+	cron    alarm
+	watch   alarm
+	inCron  atomic.Bool
+	probes  int           // keepalives without an answer; the watch alarm's
+	probeAt time.Duration // when the last one was sent
+}
+
+// alarm is a timer whose stop waits for a run in progress.
+type alarm struct {
+	mu      sync.Mutex // held while it runs
+	t       *time.Timer
+	run     func() time.Duration
+	stopped bool
+}
+
+// start runs f after d, and again after what f returns; 0 ends it.
+func (a *alarm) start(d time.Duration, f func() time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.run = f
+	a.t = time.AfterFunc(d, a.fire)
+}
+
+func (a *alarm) fire() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.stopped {
+		return
+	}
+	if next := a.run(); next > 0 {
+		a.t.Reset(next)
+	}
+}
+
+func (a *alarm) stop() {
+	if a.t == nil {
+		return
+	}
+	a.t.Stop()
+	a.mu.Lock()
+	a.stopped = true
+	a.mu.Unlock()
+}
+
+// startTimers is called once, after OnOpen and before the reader begins.
+func (c *core) startTimers() {
+	l := c.lim
+	watched := min(orNever(l.idle), orNever(l.messageTimeout), orNever(l.keepInterval))
+	if l.cron == 0 && watched == never {
+		return
+	}
+	tm := &timers{c: c}
+	c.touchRead()
+	c.touchSent()
+	c.mu.Lock()
+	c.timers = tm
+	c.mu.Unlock()
+	if l.cron > 0 {
+		tm.cron.start(l.cron, tm.onCron)
+	}
+	if watched != never {
+		tm.watch.start(watched, tm.onWatch)
+	}
+}
+
+func (tm *timers) stop() {
+	tm.cron.stop()
+	tm.watch.stop()
+}
+
+const never = time.Duration(math.MaxInt64)
+
+func orNever(d time.Duration) time.Duration {
+	if d == 0 {
+		return never
+	}
+	return d
+}
+
+// onCron calls OnCron. A run longer than the period leaves periods out.
+func (tm *timers) onCron() time.Duration {
+	c := tm.c
+	if !c.is(stateOpen) {
+		return 0
+	}
+	start, period := c.ep.now(), c.lim.cron
+	tm.inCron.Store(true)
+	defer tm.inCron.Store(false)
+	if err := c.guardCron(); err != nil {
+		c.closeWith(err)
+		return 0
+	}
+	return period - (c.ep.now()-start)%period
+}
+
+// guardCron is guard without the phase, since OnCron overlaps other callbacks.
+func (c *core) guardCron() (err error) {
+	returned := false
+	defer func() {
+		if !returned {
+			err = c.callbackEnded(recover())
+		}
+	}()
+	c.top.cron()
+	returned = true
+	return nil
+}
+
+// onWatch holds the session against its time limits and returns when the next
+// of them can be reached.
+func (tm *timers) onWatch() time.Duration {
+	c, l := tm.c, tm.c.lim
+	if !c.is(stateOpen) {
+		return 0
+	}
+	now := c.ep.now()
+	// While a callback runs nothing is read: that is not the peer's silence.
+	busy := phase(c.phase.Load()) != phaseNone
+	next := never
+	if l.idle > 0 {
+		quiet := now - time.Duration(max(c.lastRead.Load(), c.lastSent.Load()))
+		if busy {
+			quiet = 0
+		}
+		if quiet >= l.idle {
+			c.cut(ErrIdle)
+			return 0
+		}
+		next = min(next, l.idle-quiet)
+	}
+	if l.messageTimeout > 0 {
+		var waited time.Duration
+		if since := c.partial.Load(); since != 0 && !busy {
+			waited = now - time.Duration(since)
+		}
+		if waited >= l.messageTimeout {
+			c.cut(ErrMessageTimeout)
+			return 0
+		}
+		next = min(next, l.messageTimeout-waited)
+	}
+	if l.keepInterval > 0 {
+		left := tm.keepalive(now, busy)
+		if left == 0 {
+			return 0
+		}
+		next = min(next, left)
+	}
+	return next
+}
+
+// keepalive sends the heartbeat when it is due and returns the time to the next
+// look; 0: the peer is gone.
+func (tm *timers) keepalive(now time.Duration, busy bool) time.Duration {
+	c, l := tm.c, tm.c.lim
+	heard := time.Duration(c.lastRead.Load())
+	if heard > tm.probeAt || busy {
+		tm.probes = 0
+	}
+	if left := max(heard, tm.probeAt) + l.keepInterval - now; left > 0 {
+		return left
+	}
+	if tm.probes >= l.keepMisses {
+		c.cut(ErrKeepalive)
+		return 0
+	}
+	tm.probes++
+	tm.probeAt = now
+	if l.keepFrame != "" {
+		_ = c.sendFrame(&waiter{try: true}, []byte(l.keepFrame))
+	}
+	return l.keepInterval
+}

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package getty
+
+import "github.com/getty-net/getty/internal/bufpool"
+
+// window is the span of received bytes that no message has used yet. Its buffer
+// is borrowed when bytes arrive and given back when the last one was used; it
+// grows with what has arrived, never with what was announced. It is owned by
+// the session's reader.
+type window struct {
+	buf  *bufpool.Buf // nil while nothing is held
+	r, w int          // unused bytes are buf.B[r:w]
+	hint uint8        // index into readSizes, follows the traffic
+}
+
+// readSizes are the buffers a read starts with. 64 KiB is where the cost of a
+// system call no longer shows beside that of the copy.
+var readSizes = [...]int{4 << 10, 16 << 10, 64 << 10}
+
+// maxBatch is how many bytes are collected, at most, before messages are taken
+// out of them.
+const maxBatch = 64 << 10
+
+func (in *window) len() int { return in.w - in.r }
+
+// bytes returns the unused bytes, valid until the next call of another method.
+func (in *window) bytes() []byte {
+	if in.buf == nil {
+		return nil
+	}
+	return in.buf.B[in.r:in.w]
+}
+
+// used marks the first n bytes as done with.
+func (in *window) used(n int) {
+	in.r += n
+	if in.r == in.w {
+		in.r, in.w = 0, 0
+	}
+}
+
+// space returns room behind the unused bytes, at least a quarter of the buffer.
+func (in *window) space() []byte {
+	if in.buf == nil {
+		in.buf = bufpool.Get(readSizes[in.hint])
+	}
+	if b := in.buf.B[:cap(in.buf.B)]; len(b)-in.w >= len(b)/4 {
+		return b[in.w:]
+	}
+	return in.makeSpace()
+}
+
+// makeSpace moves the unused bytes to the front, of a buffer twice the size if
+// they fill most of this one.
+func (in *window) makeSpace() []byte {
+	old := in.buf
+	if size := cap(old.B); in.len() > size-size/4 {
+		in.buf = bufpool.Get(2 * size)
+	}
+	b := in.buf.B[:cap(in.buf.B)]
+	n := copy(b, old.B[in.r:in.w])
+	in.r, in.w = 0, n
+	if in.buf != old {
+		bufpool.Put(old)
+	}
+	return b[n:]
+}
+
+// filled notes that n bytes were read into the slice that space returned, and
+// lets the size of the next buffer follow.
+func (in *window) filled(n int) {
+	room := cap(in.buf.B) - in.w
+	in.w += n
+	switch {
+	case n == room && int(in.hint) < len(readSizes)-1:
+		in.hint++
+	case in.hint > 0 && n < readSizes[in.hint-1]/2:
+		in.hint--
+	}
+}
+
+// park is called before waiting: an empty window gives its buffer back, a
+// nearly empty one moves to a buffer of its size.
+func (in *window) park() {
+	switch {
+	case in.buf == nil:
+	case in.r == in.w:
+		in.release()
+	case in.len() <= cap(in.buf.B)/4 && cap(in.buf.B) > readSizes[0]:
+		small := bufpool.Get(in.len())
+		b := small.B[:cap(small.B)]
+		n := copy(b, in.bytes())
+		bufpool.Put(in.buf)
+		in.buf, in.r, in.w = small, 0, n
+	}
+}
+
+// release gives the buffer back with whatever it holds.
+func (in *window) release() {
+	bufpool.Put(in.buf)
+	in.buf, in.r, in.w = nil, 0, 0
+}

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package getty
+
+import (
+	"time"
+
+	"github.com/getty-net/getty/internal/bufpool"
+)
+
+// The way out. A sender encodes behind the session's pending bytes (beginSend,
+// endSend) and, if nobody writes, becomes the writer for one non-blocking write
+// of all that is pending. What the kernel does not take then, and what gathered
+// meanwhile, is the drainer's (drain.go), so no sender is kept writing for
+// others. While more input waits behind the message being handled, sends are
+// only collected; the end of the batch, collectLimit, the flush timer or Flush
+// write them.
+
+const (
+	// collectLimit is how many bytes are collected before they are written.
+	collectLimit = 64 << 10
+	// collectTime is how long collected bytes wait while a handler runs on.
+	collectTime = time.Millisecond
+	minOutSize  = 512
+	maxOutSize  = 1 << 20
+)
+
+// beginSend locks mu and returns the buffer to encode into, nil with an error
+// and mu released if nothing can be sent. endSend or cancelSend must follow.
+func (c *core) beginSend(w *waiter) (*bufpool.Buf, error) {
+	c.mu.Lock()
+	if c.is(stateOpen) && c.pending < c.lim.high {
+		return c.outBuf(), nil
+	}
+	if err := c.admit(w); err != nil {
+		c.mu.Unlock()
+		return nil, err
+	}
+	return c.outBuf(), nil
+}
+
+func (c *core) outBuf() *bufpool.Buf {
+	if c.buf == nil {
+		c.buf = bufpool.Get(max(c.outSize, minOutSize))
+	}
+	return c.buf
+}
+
+// endSend accepts b, the buffer of beginSend with one more frame behind its
+// first start bytes, and sees to it that the frame leaves. It releases mu.
+func (c *core) endSend(b []byte, start int) error {
+	c.buf.B = b
+	c.pending += len(b) - start
+	c.msgsOut++
+	switch {
+	case c.writing:
+		c.mu.Unlock()
+		return nil
+	case c.collect.Load() && len(b) < collectLimit:
+		c.armFlush()
+		c.mu.Unlock()
+		return nil
+	}
+	return c.flushLocked(start)
+}
+
+// cancelSend releases mu after an encoding that gave nothing.
+func (c *core) cancelSend() {
+	if len(c.buf.B) == 0 && !c.collect.Load() {
+		c.dropBuf()
+	}
+	c.mu.Unlock()
+}
+
+func (c *core) dropBuf() {
+	bufpool.Put(c.buf)
+	c.buf = nil
+}
+
+// flush writes what is pending, unless there is a writer, who does it.
+func (c *core) flush() error {
+	c.mu.Lock()
+	if c.writing || c.halved || c.idle() {
+		c.mu.Unlock()
+		return nil
+	}
+	return c.flushLocked(0)
+}
+
+// flushLocked is called with mu held and no writer. It makes the caller the
+// writer for one non-blocking write and releases mu. start is where the
+// caller's own frame begins: the error tells how much of it had left.
+func (c *core) flushLocked(start int) error {
+	c.writing = true
+	c.take()
+	p := c.cur.bytes()
+	c.mu.Unlock()
+
+	n, err := c.conn.tryWrite(p)
+	if n > 0 && c.timers != nil {
+		c.touchSent()
+	}
+
+	c.mu.Lock()
+	c.wrote(n)
+	if err == nil && c.idle() {
+		if err = c.endWriter(); err == nil {
+			c.mu.Unlock()
+			return nil
+		}
+	}
+	if err == nil || err == errAgain {
+		// There is more: it must not depend on this goroutine's patience.
+		c.mu.Unlock()
+		c.ep.g.spawn(c.drain)
+		return nil
+	}
+	c.writerFailed()
+	c.mu.Unlock()
+	c.cut(err)
+	return &SendError{Written: min(max(n-start, 0), max(len(p)-start, 0)), Err: err}
+}
+
+// idle reports whether the writer has nothing to do. It is called with mu held.
+func (c *core) idle() bool { return c.pending == 0 && !c.control }
+
+// take moves what is pending to the writer.
+func (c *core) take() {
+	c.stopFlush()
+	c.control = false
+	c.cur, c.buf = outgoing{buf: c.buf}, nil
+}
+
+// outgoing is what the writer is writing.
+type outgoing struct {
+	buf *bufpool.Buf
+	off int
+}
+
+func (o *outgoing) bytes() []byte {
+	if o.buf == nil {
+		return nil
+	}
+	return o.buf.B[o.off:]
+}
+
+// wrote accounts for n bytes that the kernel has taken.
+func (c *core) wrote(n int) {
+	c.cur.off += n
+	c.pending -= n
+	c.bytesOut += int64(n)
+	if c.room != nil && c.pending <= c.lim.low {
+		close(c.room)
+		c.room = nil
+	}
+	if len(c.cur.bytes()) == 0 {
+		c.releaseCur()
+	}
+}
+
+// releaseCur gives the written buffer back and lets the size of the next one
+// follow the traffic, so that a growing append stays the exception.
+func (c *core) releaseCur() {
+	if c.cur.buf == nil {
+		return
+	}
+	used := len(c.cur.buf.B)
+	switch {
+	case used > c.outSize:
+		c.outSize = min(used, maxOutSize)
+	case used < c.outSize/8:
+		c.outSize /= 2
+	}
+	bufpool.Put(c.cur.buf)
+	c.cur = outgoing{}
+}
+
+// endWriter is called with mu held by a writer that is idle. It half-closes if
+// the session is draining, for which it releases mu; an error means that the
+// writer has not ended.
+func (c *core) endWriter() error {
+	if c.is(stateDraining) && !c.halved {
+		c.mu.Unlock()
+		err := c.conn.closeWrite()
+		c.mu.Lock()
+		if err == errAgain {
+			return err
+		}
+		c.halved = true
+		c.linger()
+	}
+	c.noWriter()
+	return nil
+}
+
+// writerFailed is called with mu held when a write failed: what is pending is lost.
+func (c *core) writerFailed() {
+	c.halved = true
+	c.control = false
+	bufpool.Put(c.cur.buf)
+	c.cur = outgoing{}
+	if c.buf != nil {
+		c.dropBuf()
+	}
+	c.noWriter()
+}
+
+func (c *core) noWriter() {
+	c.writing = false
+	if c.quiet != nil {
+		close(c.quiet)
+		c.quiet = nil
+	}
+}
+
+// controlPending is called by a conn that has bytes of its own to send, such as
+// TLS's answer to a key update.
+func (c *core) controlPending() {
+	c.mu.Lock()
+	c.control = !c.halved
+	c.mu.Unlock()
+	_ = c.flush()
+}
+
+// armFlush bounds how long collected bytes wait. It is called with mu held.
+func (c *core) armFlush() {
+	if c.flushing {
+		return
+	}
+	c.flushing = true
+	if c.flushT == nil {
+		c.flushT = time.AfterFunc(collectTime, func() { _ = c.flush() })
+		return
+	}
+	c.flushT.Reset(collectTime)
+}
+
+// stopFlush is called with mu held by who takes the pending bytes.
+func (c *core) stopFlush() {
+	if c.flushing {
+		c.flushing = false
+		c.flushT.Stop()
+	}
+}
