@@ -178,4 +178,3 @@ func (c *Config) limits() *limits {
 		keepFrame:      string(c.Keepalive.Frame),
 	}
 }
-

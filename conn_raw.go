@@ -68,13 +68,13 @@ func (c *rawConn) read(in *window) error {
 // onReadable always reads before it lets the runtime wait: an edge that came
 // before the call has been discarded by then.
 func (c *rawConn) onReadable(fd uintptr) bool {
-	n, err := sysRead(int(fd), c.in.space())
+	n, errno := sysRead(int(fd), c.in.space())
 	switch {
-	case err == syscall.EAGAIN:
+	case errno == syscall.EAGAIN:
 		c.in.park()
 		return false
-	case err != nil:
-		c.rerr = c.opError("read", err)
+	case errno != 0:
+		c.rerr = c.opError("read", errno)
 	case n == 0:
 		c.rerr = io.EOF
 	default:
@@ -100,15 +100,15 @@ func (c *rawConn) doWrite(p []byte, wait bool) (int, error) {
 }
 
 func (c *rawConn) onWritable(fd uintptr) bool {
-	n, err := sysWrite(int(fd), c.out)
+	n, errno := sysWrite(int(fd), c.out)
 	switch {
-	case err == syscall.EAGAIN:
+	case errno == syscall.EAGAIN:
 		if c.wait {
 			return false
 		}
 		c.werr = errAgain
-	case err != nil:
-		c.werr = c.opError("write", err)
+	case errno != 0:
+		c.werr = c.opError("write", errno)
 	default:
 		c.n = n
 		if n < len(c.out) {
@@ -129,29 +129,9 @@ func (c *rawConn) close() error {
 
 func (c *rawConn) netConn() net.Conn { return c.nc }
 
-func (c *rawConn) opError(op string, err error) error {
+func (c *rawConn) opError(op string, errno syscall.Errno) error {
 	return &net.OpError{
 		Op: op, Net: c.nc.RemoteAddr().Network(), Source: c.nc.LocalAddr(), Addr: c.nc.RemoteAddr(),
-		Err: os.NewSyscallError(op, err),
-	}
-}
-
-// sysRead and sysWrite go through package syscall, which tells the race
-// detector what a read makes visible, and repeat interrupted calls.
-func sysRead(fd int, p []byte) (int, error) {
-	for {
-		n, err := syscall.Read(fd, p)
-		if err != syscall.EINTR {
-			return n, err
-		}
-	}
-}
-
-func sysWrite(fd int, p []byte) (int, error) {
-	for {
-		n, err := syscall.Write(fd, p)
-		if err != syscall.EINTR {
-			return n, err
-		}
+		Err: os.NewSyscallError(op, errno),
 	}
 }

@@ -25,7 +25,8 @@ type core struct {
 	host string // the remote IP address, counted by MaxSessionsPerAddr
 
 	// Owned by the reader.
-	in window
+	in   window
+	born time.Duration // when the reader's goroutine began; 0: with the session
 
 	// Atomic.
 	state    atomic.Uint32 // written under mu

@@ -2,9 +2,18 @@
 
 package getty
 
+import (
+	"errors"
+	"time"
+)
+
 // loop is the reader of a session, on a goroutine of its own with a small
 // stack: it waits, hands what has arrived to the callbacks, and finishes the
 // session. After closing has begun it only discards.
+//
+// The goroutine is replaced by a fresh one after the session's first batch, and
+// then at most once a second: a stack never shrinks below what a handler once
+// needed while its goroutine lives, and most sessions mostly wait.
 func (c *core) loop() {
 	exited := true
 	defer func() {
@@ -16,8 +25,18 @@ func (c *core) loop() {
 	}()
 	err := c.readAll()
 	exited = false
+	if err == errFresh {
+		go c.loop()
+		return
+	}
 	c.readEnded(err)
 }
+
+// freshAfter is how long a reader's goroutine is kept at least.
+const freshAfter = time.Second
+
+// errFresh asks loop for a fresh goroutine.
+var errFresh = errors.New("getty: fresh goroutine")
 
 func (c *core) readAll() error {
 	for {
@@ -26,14 +45,18 @@ func (c *core) readAll() error {
 			return err
 		}
 		c.bytesIn.Add(int64(c.in.len() - had))
-		c.touchRead()
+		now := c.ep.now()
+		c.lastRead.Store(int64(now))
 		if !c.is(stateOpen) {
 			c.in.release()
 			continue
 		}
-		err := c.handle()
-		if err != nil {
+		if err := c.handle(); err != nil {
 			c.closeWith(err)
+		}
+		if c.born == 0 || now-c.born > freshAfter {
+			c.born = now
+			return errFresh
 		}
 	}
 }
