@@ -91,6 +91,10 @@ func (c *tlsConn) write(p []byte) (int, error)    { return c.encrypt(p, true) }
 func (c *tlsConn) encrypt(p []byte, wait bool) (done int, err error) {
 	for {
 		if err := c.shim.flush(wait); err != nil {
+			if err != errAgain && c.shim.begun() {
+				// The peer may have got some of it: nobody must send it again.
+				done += c.taken
+			}
 			return done, err
 		}
 		done += c.taken
@@ -105,9 +109,9 @@ func (c *tlsConn) encrypt(p []byte, wait bool) (done int, err error) {
 }
 
 func (c *tlsConn) closeWrite() error {
-	err := c.tls.CloseWrite()
-	if ferr := c.shim.flush(false); err == nil {
-		err = ferr
+	err := c.tls.CloseWrite() // sends its alert at the first call only
+	if ferr := c.shim.flush(false); ferr != nil {
+		return ferr
 	}
 	if rerr := c.raw.closeWrite(); err == nil {
 		err = rerr
@@ -211,6 +215,9 @@ func (s *tlsShim) push(wait bool) error {
 	}
 	return nil
 }
+
+// begun reports whether a part of the ciphertext being written has left.
+func (s *tlsShim) begun() bool { return s.off > 0 }
 
 // flushAll is flush for the handshake, which has nothing to do meanwhile.
 func (s *tlsShim) flushAll() error {

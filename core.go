@@ -21,12 +21,13 @@ type core struct {
 	conn conn
 	top  top
 	lim  *limits
-	kind string // the URL scheme
-	host string // the remote IP address, counted by MaxSessionsPerAddr
+	kind string        // the URL scheme
+	born time.Duration // when OnOpen was called, on the endpoint's clock
+	host string        // the remote IP address, counted by MaxSessionsPerAddr
 
 	// Owned by the reader.
 	in   window
-	born time.Duration // when the reader's goroutine began; 0: with the session
+	kept time.Duration // since when the reader has its goroutine; 0: since the start
 
 	// Atomic.
 	state    atomic.Uint32 // written under mu

@@ -20,7 +20,10 @@ func (s *Session[M]) batch(data []byte) (used int, err error) {
 	}()
 	limit := c.lim.maxMessage
 	for used < len(data) && c.is(stateOpen) {
-		rest := data[used:min(len(data), used+limit)]
+		rest := data[used:]
+		if len(rest) > limit {
+			rest = rest[:limit]
+		}
 		msg, n, derr := s.codec.Decode(rest)
 		if derr != nil || n <= 0 || n > len(rest) {
 			err = undecoded(n, len(rest), limit, derr)

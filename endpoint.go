@@ -262,5 +262,6 @@ func (c *core) info() SessionInfo {
 	nc := c.conn.netConn()
 	return SessionInfo{
 		ID: c.id, Transport: c.kind, Local: nc.LocalAddr(), Remote: nc.RemoteAddr(),
+		Opened: c.ep.start.Add(c.born),
 	}
 }

@@ -55,6 +55,8 @@ func (c *core) opening() bool {
 	}
 	c.state.Store(uint32(stateOpen))
 	c.seen = true
+	c.born = c.ep.now()
+	c.lastRead.Store(int64(c.born))
 	c.ep.opened.Add(1)
 	return true
 }

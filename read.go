@@ -54,8 +54,8 @@ func (c *core) readAll() error {
 		if err := c.handle(); err != nil {
 			c.closeWith(err)
 		}
-		if c.born == 0 || now-c.born > freshAfter {
-			c.born = now
+		if c.kept == 0 || now-c.kept > freshAfter {
+			c.kept = now
 			return errFresh
 		}
 	}
