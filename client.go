@@ -4,7 +4,6 @@ package getty
 
 import (
 	"context"
-	"errors"
 	"iter"
 )
 
@@ -88,8 +87,9 @@ func (c *Client[M]) again(cr *core, cause error) bool {
 }
 
 // Connect fills the pool: it returns when every slot has a session that has
-// passed OnOpen, with the error of ctx, or with ErrGaveUp after MaxFailures. It
-// also starts anew after giving up, and for slots that Reconnect declined.
+// passed OnOpen, with the error of ctx, with ErrGaveUp after MaxFailures, or
+// with the last failure when Reconnect declines a slot meanwhile. It also starts
+// anew after giving up, and for slots that Reconnect declined before.
 func (c *Client[M]) Connect(ctx context.Context) error { return c.pool.fill(ctx) }
 
 // Session returns an open session of the pool, each in turn. If there is none
@@ -112,7 +112,7 @@ func (c *Client[M]) Send(ctx context.Context, msg M) error {
 			return sendError(err)
 		}
 		err = s.SendContext(ctx, msg)
-		if !errors.Is(err, ErrClosed) || !SafeToRetry(err) {
+		if !SafeToRetry(err) || s.is(stateOpen) {
 			return err
 		}
 	}
@@ -126,8 +126,9 @@ func (c *Client[M]) State() ClientState {
 	p := &c.pool
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.forgive()
 	return ClientState{
-		Size: c.cfg.PoolSize, Live: len(p.live), Dialing: p.rec.dialing, Retired: p.retired,
+		Size: c.cfg.PoolSize, Live: p.open(), Dialing: p.rec.dialing, Retired: p.retired,
 		Failures: p.rec.failures, LastError: p.rec.lastErr, GaveUp: p.rec.gaveUp != nil,
 	}
 }

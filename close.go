@@ -22,8 +22,8 @@ func (c *core) closeWith(cause error) {
 		c.cut(cause)
 		return
 	}
-	if !c.beginClose(cause) || c.writing {
-		c.mu.Unlock() // the writer half-closes at its end
+	if !c.beginClose(cause) || c.writing || c.halved {
+		c.mu.Unlock() // the writer half-closes at its end, or has failed
 		return
 	}
 	_ = c.flushLocked(0)
@@ -111,6 +111,7 @@ func (c *core) waitWriter() {
 func (c *core) finish() {
 	c.in.release()
 	c.mu.Lock()
+	c.halved = true
 	c.stopFlush()
 	if c.buf != nil {
 		c.dropBuf()

@@ -5,8 +5,10 @@ package getty
 import (
 	"context"
 	"crypto/tls"
+	"encoding/binary"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/getty-net/getty/internal/bufpool"
 )
@@ -19,6 +21,10 @@ type tlsConn struct {
 	raw  conn
 	tls  *tls.Conn
 	shim *tlsShim
+
+	// drained is set when crypto/tls holds no whole record: the reader waits
+	// without asking it again, on a stack as small as that of plain TCP.
+	drained bool
 
 	// taken is how much plaintext the ciphertext inside the shim stands for.
 	// It is reported when that has left. Owned by the writer.
@@ -52,28 +58,31 @@ func tlsHandshake(raw conn, cfg *tls.Config, client bool) (*tlsConn, error) {
 }
 
 func (c *tlsConn) read(in *window) error {
+	before := in.len()
 	for {
-		before := in.len()
-		err := c.decrypt(in)
+		if c.drained {
+			in.park()
+			c.shim.fill()
+		}
+		err := c.decrypt(in, before+maxBatch)
+		c.drained = err == errAgain
 		if c.control != nil && c.shim.dirty() {
 			c.control()
 		}
-		if in.len() > before {
+		switch {
+		case in.len() > before:
 			return nil // an error is latched by crypto/tls and comes again
-		}
-		if err != errAgain {
+		case !c.drained:
 			c.shim.in.release()
 			return err
 		}
-		in.park()
-		c.shim.fill()
 	}
 }
 
-// decrypt takes records out of what has arrived, until there is no whole one.
-// Waiting with a record left inside would hang.
-func (c *tlsConn) decrypt(in *window) error {
-	for in.len() < maxBatch {
+// decrypt takes records out of what has arrived, until there is no whole one or
+// in is full. Waiting with a record left inside would hang.
+func (c *tlsConn) decrypt(in *window, full int) error {
+	for in.len() < full {
 		n, err := c.tls.Read(in.space())
 		if n > 0 {
 			in.filled(n)
@@ -125,12 +134,13 @@ func (c *tlsConn) netConn() net.Conn { return c.tls }
 // tlsShim is the net.Conn under a tls.Conn. During the handshake it blocks.
 // Afterwards Read hands out what has arrived, or errAgain, and Write collects.
 type tlsShim struct {
-	net.Conn // addresses and deadlines
+	net.Conn // addresses
 	raw      conn
 
 	// Owned by the reader; the handshake's goroutine before it.
 	blocking bool
 	in       window
+	whole    int   // bytes of in that may be handed out
 	err      error // of raw, handed out once in is empty
 
 	// Owned by the writer.
@@ -144,22 +154,51 @@ type tlsShim struct {
 // fill waits for more ciphertext.
 func (s *tlsShim) fill() { s.err = s.raw.read(&s.in) }
 
+// Read hands out whole records only: what is left of one keeps its place in
+// the window, so that raw sees that more than a first byte is waited for.
 func (s *tlsShim) Read(p []byte) (int, error) {
-	for s.in.len() == 0 {
+	for s.whole == 0 {
+		s.whole = wholeRecords(s.in.bytes())
 		switch {
+		case s.whole > 0:
+		case s.err != nil && s.in.len() > 0:
+			s.whole = s.in.len() // the record will not be completed any more
 		case s.err != nil:
 			return 0, s.err
 		case !s.blocking:
 			return 0, errAgain
+		default:
+			if err := s.flushAll(); err != nil {
+				return 0, err
+			}
+			s.fill()
 		}
-		if err := s.flushAll(); err != nil {
-			return 0, err
-		}
-		s.fill()
 	}
-	n := copy(p, s.in.bytes())
+	n := copy(p, s.in.bytes()[:s.whole])
 	s.in.used(n)
+	s.whole -= n
 	return n, nil
+}
+
+// wholeRecords is how many bytes of data are records that have arrived in full.
+// What is no record counts, too: crypto/tls says what is wrong with it.
+func wholeRecords(data []byte) (n int) {
+	const (
+		header           = 5             // RFC 8446, section 5.1: type, version, length
+		longest          = 1<<14 + 2<<10 // RFC 5246, section 6.2.3
+		firstType, types = 20, 5
+	)
+	for len(data)-n >= header {
+		size := int(binary.BigEndian.Uint16(data[n+3:]))
+		if data[n]-firstType >= types || size > longest {
+			return len(data)
+		}
+		if n+header+size > len(data) {
+			break
+		}
+		n += header + size
+	}
+	return n
 }
 
 func (s *tlsShim) Write(p []byte) (int, error) {
@@ -171,6 +210,10 @@ func (s *tlsShim) Write(p []byte) (int, error) {
 	s.out.B = append(s.out.B, p...)
 	return len(p), nil
 }
+
+// SetWriteDeadline does nothing. crypto/tls sets one that has passed when it has
+// written its close_notify, and nothing that is collected here could leave.
+func (s *tlsShim) SetWriteDeadline(time.Time) error { return nil }
 
 // dirty reports whether something was collected that nobody has begun to write.
 func (s *tlsShim) dirty() bool {
@@ -193,6 +236,7 @@ func (s *tlsShim) flush(wait bool) error {
 		if err := s.push(wait); err != nil {
 			return err
 		}
+		wait = false // there was progress
 		bufpool.Put(s.cur)
 		s.cur = nil
 	}

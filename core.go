@@ -25,9 +25,13 @@ type core struct {
 	born time.Duration // when OnOpen was called, on the endpoint's clock
 	host string        // the remote IP address, counted by MaxSessionsPerAddr
 
+	timers *timers // nil unless cron, keepalive or a read timeout is set
+
 	// Owned by the reader.
 	in   window
 	kept time.Duration // since when the reader has its goroutine; 0: since the start
+
+	merged bool // sends of this batch were collected
 
 	// Atomic.
 	state    atomic.Uint32 // written under mu
@@ -35,6 +39,7 @@ type core struct {
 	collect  atomic.Bool   // sends are collected: more input waits
 	lastRead atomic.Int64  // nanoseconds since ep.start
 	lastSent atomic.Int64
+	handled  atomic.Int64 // when the last batch was done with; only with timers
 	partial  atomic.Int64 // when the unfinished message in the window began; 0: none
 	bytesIn  atomic.Int64
 	msgsIn   atomic.Int64
@@ -62,8 +67,7 @@ type core struct {
 	values   map[any]any
 	flushT   *time.Timer
 	lingerT  *time.Timer
-	timers   *timers // nil unless cron, keepalive or a read timeout is set
-	job      *job    // nil unless an executor runs the batches; the reader's
+	job      *job // nil unless an executor runs the batches; the reader's
 }
 
 // top is what the engine asks of the Session[M] above it: once per session,

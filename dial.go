@@ -5,8 +5,10 @@ package getty
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
+	"runtime/debug"
 	"time"
 )
 
@@ -57,7 +59,7 @@ func (d *dialer) connect(ctx context.Context) (net.Conn, error) {
 		ctx, cancel = context.WithTimeout(ctx, d.timeout)
 		defer cancel()
 	}
-	nc, err := d.dial(ctx, d.target.network, d.target.address)
+	nc, err := d.call(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("getty: dial: %w", err)
 	}
@@ -66,6 +68,20 @@ func (d *dialer) connect(ctx context.Context) (net.Conn, error) {
 		return nil, fmt.Errorf("getty: dial %s: %w", d.target.address, ErrSelfConnect)
 	}
 	return nc, nil
+}
+
+// call runs the hook, or net.Dialer with Control. A panic there is its error.
+func (d *dialer) call(ctx context.Context) (nc net.Conn, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = &PanicError{Value: r, Stack: debug.Stack()}
+		}
+	}()
+	nc, err = d.dial(ctx, d.target.network, d.target.address)
+	if err == nil && nc == nil {
+		err = errors.New("the Dial hook returned neither a conn nor an error")
+	}
+	return nc, err
 }
 
 // selfConnected detects TCP's simultaneous open with oneself: dialing a dead

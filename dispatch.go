@@ -33,6 +33,7 @@ func (s *Session[M]) batch(data []byte) (used int, err error) {
 		messages++
 		if more := used < len(data); more != c.collect.Load() {
 			c.collect.Store(more)
+			c.merged = true
 		}
 		if err = s.events.OnMessage(s, msg); err != nil {
 			break

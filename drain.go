@@ -8,17 +8,18 @@ import "time"
 // begins when a write was left unfinished and ends when nothing is pending.
 // Whoever starts it has set c.writing.
 func (c *core) drain() {
-	var stall *time.Timer // armed from the first wait on
+	var stall *time.Timer // armed while waiting
 	for {
 		n, err := c.conn.tryWrite(c.cur.bytes())
 		if err == errAgain && n == 0 {
 			if stall == nil {
 				stall = time.AfterFunc(c.lim.writeTimeout, func() { c.cut(ErrWriteTimeout) })
-				defer stall.Stop()
+			} else {
+				stall.Reset(c.lim.writeTimeout)
 			}
 			n, err = c.conn.write(c.cur.bytes())
 			// Progress of any size: the peer is slow, not stalled.
-			stall.Reset(c.lim.writeTimeout)
+			stall.Stop()
 		}
 		if n > 0 && c.timers != nil {
 			c.touchSent()

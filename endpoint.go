@@ -48,7 +48,8 @@ func (ep *endpoint) init(cfg Config, prefix string) error {
 	if err := cfg.complete(prefix); err != nil {
 		return err
 	}
-	ep.cfg, ep.lim, ep.start = cfg, cfg.limits(), time.Now()
+	// A moment ago, since 0 on the endpoint's clock stands for never.
+	ep.cfg, ep.lim, ep.start = cfg, cfg.limits(), time.Now().Add(-time.Nanosecond)
 	ep.exec, ep.log = cfg.Executor, cfg.Logger
 	if ep.log == nil {
 		ep.log = slog.New(slog.DiscardHandler)
@@ -150,6 +151,7 @@ func (ep *endpoint) leaving(c *core) {
 
 // left forgets a session after its OnClose.
 func (ep *endpoint) left(c *core, cause error) {
+	defer ep.g.done() // a hook may call runtime.Goexit
 	st := c.stats()
 	ep.mu.Lock()
 	ep.remove(c)
@@ -163,7 +165,6 @@ func (ep *endpoint) left(c *core, cause error) {
 	if ep.onLeft != nil {
 		ep.onLeft(c, cause)
 	}
-	ep.g.done()
 }
 
 // logClose reports a panic in OnClose, which can be no cause any more.

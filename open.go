@@ -13,17 +13,20 @@ import (
 // handshakes and OnOpen are not the reader's for good. The caller has entered
 // c into its endpoint. A nil error means that OnOpen succeeded.
 func (c *core) start(cfg *tls.Config, client bool) (err error) {
-	if cfg != nil {
-		if err := c.handshake(cfg, client); err != nil {
-			return c.abandon(fmt.Errorf("getty: handshake: %w", err))
-		}
-	}
 	configured := false
 	defer func() {
 		if !configured { // by Goexit
 			_ = c.abandon(ErrGoexit)
 		}
 	}()
+	if cfg != nil {
+		// The functions in a tls.Config are callbacks like any other.
+		err = c.guard(phaseNone, func() error { return c.handshake(cfg, client) })
+		if err != nil {
+			configured = true
+			return c.abandon(fmt.Errorf("getty: handshake: %w", err))
+		}
+	}
 	err = c.guard(phaseConfigure, c.top.configure)
 	if err == nil && !c.opening() {
 		err = c.endError()
@@ -53,6 +56,7 @@ func (c *core) opening() bool {
 	if !c.is(stateNew) {
 		return false
 	}
+	c.timers = newTimers(c)
 	c.state.Store(uint32(stateOpen))
 	c.seen = true
 	c.born = c.ep.now()

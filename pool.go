@@ -3,6 +3,7 @@
 package getty
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -67,11 +68,13 @@ func (p *pool) onListed(c *core) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.slots[c].opened = p.ep.now()
+	p.rec.dialing--
 	p.live = append(p.live, c)
 	if p.lost > 0 {
 		p.lost--
 		p.rec.reconnects++
 	}
+	p.wakeWorker()
 	p.notify()
 }
 
@@ -90,7 +93,13 @@ func (p *pool) onLeave(c *core) {
 // onLeft gives the slot of a session back after its OnClose, and has it filled
 // again unless the user says otherwise.
 func (p *pool) onLeft(c *core, cause error) {
-	again := p.again(c, cause)
+	again := true
+	// Deferred, since Reconnect may call runtime.Goexit.
+	defer func() { p.release(c, cause, again) }()
+	again = p.again(c, cause)
+}
+
+func (p *pool) release(c *core, cause error, again bool) {
 	p.mu.Lock()
 	s := p.slots[c]
 	delete(p.slots, c)
@@ -105,6 +114,16 @@ func (p *pool) onLeft(c *core, cause error) {
 	p.notify()
 	p.mu.Unlock()
 	p.reportGiveUp(gaveUp)
+}
+
+// open counts the sessions in rotation that are not closing. It is called with mu held.
+func (p *pool) open() (n int) {
+	for _, c := range p.live {
+		if c.is(stateOpen) {
+			n++
+		}
+	}
+	return n
 }
 
 // pick returns the next open session in turn, or nil. It is called with mu held.
@@ -170,15 +189,30 @@ func (p *pool) session(ctx context.Context) (c *core, err error) {
 func (p *pool) fill(ctx context.Context) error {
 	p.mu.Lock()
 	p.retired = 0
-	p.rec.reset()
+	if p.rec.gaveUp != nil {
+		p.rec.reset()
+	}
 	p.mu.Unlock()
 	return p.wait(ctx, func() (bool, error) {
 		if err := p.refusal(); err != nil {
 			return false, err
 		}
 		p.kick()
-		return len(p.live) >= p.cfg.PoolSize-p.retired, nil
+		if p.open() < p.cfg.PoolSize-p.retired {
+			return false, nil
+		}
+		return true, p.declined()
 	})
+}
+
+// declined is the error of filling a pool while Reconnect declines slots. It is
+// called with mu held.
+func (p *pool) declined() error {
+	if p.retired == 0 {
+		return nil
+	}
+	return fmt.Errorf("getty: Reconnect declined %d of %d slots: %w",
+		p.retired, p.cfg.PoolSize, cmp.Or(p.rec.lastErr, ErrClosed))
 }
 
 // refusal is why no session will come. It is called with mu held.

@@ -48,7 +48,7 @@ func (c *core) readAll() error {
 		now := c.ep.now()
 		c.lastRead.Store(int64(now))
 		if !c.is(stateOpen) {
-			c.in.release()
+			c.discard()
 			continue
 		}
 		if err := c.handle(); err != nil {
@@ -61,24 +61,37 @@ func (c *core) readAll() error {
 	}
 }
 
+// discard forgets what has arrived, but for one byte: with nothing held a conn
+// may have to begin each read with a single byte.
+func (c *core) discard() { c.in.used(c.in.len() - 1) }
+
 // handle runs one batch, here or on a worker, and sends what it collected.
-func (c *core) handle() error {
+// Waiting for a worker is a part of it: the peer cannot do anything about that.
+func (c *core) handle() (err error) {
+	c.phase.Store(uint32(phaseMessage))
 	if ex := c.ep.exec; ex != nil {
-		return c.handOver(ex)
+		err = c.handOver(ex)
+	} else {
+		err = c.runBatch()
 	}
-	return c.runBatch()
+	if c.timers != nil {
+		c.handled.Store(int64(c.ep.now()))
+	}
+	c.phase.Store(uint32(phaseNone))
+	return err
 }
 
 func (c *core) runBatch() error {
-	c.phase.Store(uint32(phaseMessage))
 	used, err := c.top.batch(c.in.bytes())
-	c.phase.Store(uint32(phaseNone))
 	c.in.used(used)
 	if c.lim.messageTimeout > 0 {
 		c.notePartial(used > 0)
 	}
-	c.collect.Store(false)
-	_ = c.flush()
+	if c.merged {
+		c.merged = false
+		c.collect.Store(false)
+		_ = c.flush()
+	}
 	return err
 }
 
@@ -88,6 +101,6 @@ func (c *core) notePartial(progress bool) {
 	case c.in.len() == 0:
 		c.partial.Store(0)
 	case progress || c.partial.Load() == 0:
-		c.partial.Store(c.lastRead.Load())
+		c.partial.Store(int64(c.ep.now())) // not before the callbacks of this batch
 	}
 }

@@ -14,7 +14,7 @@ import (
 type reconnecter struct {
 	working    bool          // the worker runs
 	event      chan struct{} // wakes the worker
-	dialing    int           // attempts in progress
+	dialing    int           // attempts whose session is not in rotation yet
 	round      int           // counts parallel attempts
 	counted    int           // the last round that counted as a failure
 	failures   int           // consecutive failed rounds
@@ -115,9 +115,12 @@ func (p *pool) dialRound() {
 	p.rec.round++
 	round, failures, err, lost := p.rec.round, p.rec.failures, p.rec.lastErr, p.lost
 	p.mu.Unlock()
-	for range n {
-		p.ep.g.spawn(func() { p.attempt(round) })
-	}
+	// Deferred, since the hook may call runtime.Goexit.
+	defer func() {
+		for range n {
+			p.ep.g.spawn(func() { p.attempt(round) })
+		}
+	}()
 	if hook := p.cfg.OnReconnect; hook != nil && n > 0 && (failures > 0 || lost > 0) {
 		p.guard("OnReconnect", func() { hook(failures, err) })
 	}
@@ -128,18 +131,27 @@ func (p *pool) dialRound() {
 // is given back here.
 func (p *pool) attempt(round int) {
 	var made *core
-	err := p.connect(p.ctx, func(c *core) {
+	s := &slot{round: round}
+	err := ErrGoexit // unless the Dial hook lets connect return
+	defer func() { p.attempted(s, made, err) }()
+	err = p.connect(p.ctx, func(c *core) {
 		made = c
 		p.mu.Lock()
-		p.slots[c] = &slot{round: round}
+		p.slots[c] = s
 		p.mu.Unlock()
 	})
+}
+
+// attempted accounts for an attempt that has ended, with err or a session.
+func (p *pool) attempted(s *slot, made *core, err error) {
 	p.mu.Lock()
-	p.rec.dialing--
+	if s.opened == 0 {
+		p.rec.dialing--
+	}
 	var gaveUp error
 	if err != nil {
 		p.rec.dialErrors++
-		gaveUp = p.failed(round, err)
+		gaveUp = p.failed(s.round, err)
 	}
 	if err != nil && !made.wasOpen() {
 		delete(p.slots, made)

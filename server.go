@@ -27,7 +27,7 @@ type Server[M any] struct {
 	events EventListener[M]
 
 	mu        sync.Mutex
-	listeners map[net.Listener]string // to their kinds
+	listeners map[*net.Listener]string // to their kinds; a listener itself may be no map key
 	addrs     []net.Addr
 	urls      []string
 }
@@ -35,7 +35,7 @@ type Server[M any] struct {
 // NewServer makes a server that does not listen yet. codec and events serve
 // all its sessions. The error is a *ConfigError, or the codec's.
 func NewServer[M any](codec Codec[M], events EventListener[M], cfg Config) (*Server[M], error) {
-	s := &Server[M]{codec: codec, events: events, listeners: make(map[net.Listener]string)}
+	s := &Server[M]{codec: codec, events: events, listeners: make(map[*net.Listener]string)}
 	if err := checkParts(codec, events); err != nil {
 		return nil, err
 	}
@@ -65,14 +65,14 @@ func (s *Server[M]) Listen(urls ...string) error {
 		opened, targets = append(opened, l), append(targets, t)
 	}
 	for i, l := range opened {
-		if err := s.add(l, targets[i].kind); err != nil {
+		if err := s.add(&l, targets[i].kind); err != nil {
 			for _, l := range opened[i:] {
 				_ = l.Close()
 			}
 			return err
 		}
 		go func() {
-			if err := s.serve(l, targets[i].kind); !errors.Is(err, ErrServerClosed) {
+			if err := s.serve(&l, targets[i].kind); !errors.Is(err, ErrServerClosed) {
 				s.ep.log.Error("getty: listener failed", "addr", l.Addr(), "error", err)
 			}
 		}()
@@ -112,15 +112,15 @@ func (s *Server[M]) ServeTLS(l net.Listener) error {
 }
 
 func (s *Server[M]) serveOwn(l net.Listener, kind string) error {
-	if err := s.add(l, kind); err != nil {
+	if err := s.add(&l, kind); err != nil {
 		_ = l.Close()
 		return err
 	}
-	return s.serve(l, kind)
+	return s.serve(&l, kind)
 }
 
 // add enters a listener, whose serve must follow.
-func (s *Server[M]) add(l net.Listener, kind string) error {
+func (s *Server[M]) add(l *net.Listener, kind string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ep.isClosing() {
@@ -128,15 +128,15 @@ func (s *Server[M]) add(l net.Listener, kind string) error {
 	}
 	s.ep.g.add()
 	s.listeners[l] = kind
-	s.addrs = append(s.addrs, l.Addr())
-	s.urls = append(s.urls, urlOf(kind, l.Addr()))
+	s.addrs = append(s.addrs, (*l).Addr())
+	s.urls = append(s.urls, urlOf(kind, (*l).Addr()))
 	return nil
 }
 
-func (s *Server[M]) serve(l net.Listener, kind string) error {
+func (s *Server[M]) serve(l *net.Listener, kind string) error {
 	defer s.ep.g.done()
 	defer func() {
-		_ = l.Close()
+		_ = (*l).Close()
 		s.mu.Lock()
 		delete(s.listeners, l)
 		s.mu.Unlock()
@@ -145,7 +145,7 @@ func (s *Server[M]) serve(l net.Listener, kind string) error {
 	if kind == "tls" {
 		cfg = s.ep.cfg.TLS
 	}
-	return s.ep.accept(l, func(nc net.Conn) { s.admit(nc, kind, cfg) })
+	return s.ep.accept(*l, func(nc net.Conn) { s.admit(nc, kind, cfg) })
 }
 
 // admit makes a session of an accepted connection, on a goroutine of its own.
@@ -234,6 +234,6 @@ func (s *Server[M]) stopListening() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for l := range s.listeners {
-		_ = l.Close()
+		_ = (*l).Close()
 	}
 }

@@ -52,31 +52,40 @@ func (a *alarm) stop() {
 	if a.t == nil {
 		return
 	}
-	a.t.Stop()
 	a.mu.Lock()
+	defer a.mu.Unlock()
 	a.stopped = true
-	a.mu.Unlock()
+	a.t.Stop()
+}
+
+// newTimers returns what startTimers will start, or nil. It comes before OnOpen,
+// since senders look at it from then on.
+func newTimers(c *core) *timers {
+	if c.lim.cron == 0 && c.lim.watched() == never {
+		return nil
+	}
+	return &timers{c: c}
 }
 
 // startTimers is called once, after OnOpen and before the reader begins.
 func (c *core) startTimers() {
-	l := c.lim
-	watched := min(orNever(l.idle), orNever(l.messageTimeout), orNever(l.keepInterval))
-	if l.cron == 0 && watched == never {
+	tm, l := c.timers, c.lim
+	if tm == nil {
 		return
 	}
-	tm := &timers{c: c}
 	c.touchRead()
 	c.touchSent()
-	c.mu.Lock()
-	c.timers = tm
-	c.mu.Unlock()
 	if l.cron > 0 {
 		tm.cron.start(l.cron, tm.onCron)
 	}
-	if watched != never {
-		tm.watch.start(watched, tm.onWatch)
+	if d := l.watched(); d != never {
+		tm.watch.start(d, tm.onWatch)
 	}
+}
+
+// watched is when the first of the limits that onWatch sees to can be reached.
+func (l *limits) watched() time.Duration {
+	return min(orNever(l.idle), orNever(l.messageTimeout), orNever(l.keepInterval))
 }
 
 func (tm *timers) stop() {
@@ -134,7 +143,7 @@ func (tm *timers) onWatch() time.Duration {
 	busy := phase(c.phase.Load()) != phaseNone
 	next := never
 	if l.idle > 0 {
-		quiet := now - time.Duration(max(c.lastRead.Load(), c.lastSent.Load()))
+		quiet := now - time.Duration(max(c.lastRead.Load(), c.lastSent.Load(), c.handled.Load()))
 		if busy {
 			quiet = 0
 		}
@@ -169,7 +178,7 @@ func (tm *timers) onWatch() time.Duration {
 // look; 0: the peer is gone.
 func (tm *timers) keepalive(now time.Duration, busy bool) time.Duration {
 	c, l := tm.c, tm.c.lim
-	heard := time.Duration(c.lastRead.Load())
+	heard := time.Duration(max(c.lastRead.Load(), c.handled.Load()))
 	if heard > tm.probeAt || busy {
 		tm.probes = 0
 	}

@@ -56,7 +56,7 @@ func (c *core) endSend(b []byte, start int) error {
 	case c.writing:
 		c.mu.Unlock()
 		return nil
-	case c.collect.Load() && len(b) < collectLimit:
+	case c.collect.Load() && len(b) < collectLimit && c.pending < c.lim.high:
 		c.armFlush()
 		c.mu.Unlock()
 		return nil

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"debug/buildinfo"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// libraries are the contenders that are not in the standard library, by their build tags.
+var libraries = []string{"getty", "gnet", "nbio", "netpoll", "dubbogetty"}
+
+// library returns the build tag of a contender, "std" for those that need none.
+func library(contender string) string {
+	name := strings.TrimPrefix(contender, "tls-")
+	if !slices.Contains(libraries, name) {
+		return "std"
+	}
+	return name
+}
+
+// isTLS tells from the name of a contender whether it speaks TLS.
+func isTLS(contender string) bool { return strings.HasPrefix(contender, "tls-") }
+
+// bin returns the path of a binary.
+func (b *bench) bin(name string) string { return filepath.Join(b.dir, name) }
+
+// build makes the binaries of the working tree: a server for each library, with no other library in it.
+func (b *bench) build() error {
+	cmds := []*exec.Cmd{
+		exec.Command("go", "build", "-o", b.bin("load"), "./cmd/load"),
+		exec.Command("gcc", "-O2", "-Wall", "-o", b.bin("epoll_echo"), "c/epoll_echo.c"),
+	}
+	for _, lib := range append([]string{"std"}, libraries...) {
+		cmds = append(cmds, exec.Command("go", "build", "-tags", "single,"+lib, "-o", b.bin("server-"+lib), "./cmd/server"))
+	}
+	for _, lib := range poolLibraries {
+		cmds = append(cmds, exec.Command("go", "build", "-tags", "single,"+lib, "-o", b.bin("pool-"+lib), "./cmd/pool"))
+	}
+	for _, cmd := range cmds {
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("%v: %w\n%s", cmd.Args, err, out)
+		}
+	}
+	return nil
+}
+
+// versions lists the modules of the peers that were built.
+func (b *bench) versions() [][2]string {
+	peers := []string{
+		"github.com/panjf2000/gnet/v2", "github.com/lesismal/nbio", "github.com/cloudwego/netpoll",
+		"github.com/apache/dubbo-getty",
+	}
+	var list [][2]string
+	for _, lib := range libraries {
+		info, err := buildinfo.ReadFile(b.bin("server-" + lib))
+		if err != nil {
+			continue
+		}
+		for _, dep := range info.Deps {
+			if slices.Contains(peers, dep.Path) {
+				list = append(list, [2]string{dep.Path, dep.Version})
+			}
+		}
+	}
+	return list
+}

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package contender_test
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/getty-net/getty/bench/internal/contender"
+	"github.com/getty-net/getty/bench/internal/control"
+	"github.com/getty-net/getty/bench/internal/load"
+)
+
+// serveEnv makes the test binary a server. Each contender runs in a process of its own, as in the comparison: some
+// leave goroutines behind for good, and the race detector of that process watches that contender alone.
+const serveEnv = "GETTY_BENCH_SERVE"
+
+func TestMain(m *testing.M) {
+	if name := os.Getenv(serveEnv); name != "" {
+		os.Exit(serve(name))
+	}
+	goleak.VerifyTestMain(m, goleak.IgnoreCurrent()) // what the libraries start when they are linked in
+}
+
+func serve(name string) int {
+	srv, err := contender.Start(name, contender.Options{Body: 16 << 10})
+	if err == nil {
+		fmt.Println(srv.Addr())
+		err = control.Serve(os.Stdin, os.Stdout)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// racy names the contenders whose own code has data races, with the reason. They are skipped under -race.
+var racy = map[string]string{}
+
+func TestContendersEcho(t *testing.T) {
+	for _, name := range contender.Names() {
+		t.Run(name, func(t *testing.T) {
+			if reason := racy[name]; raceEnabled && reason != "" {
+				t.Skip(reason)
+			}
+			exe, err := os.Executable()
+			if err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.Command(exe)
+			cmd.Env = append(os.Environ(), serveEnv+"="+name)
+			echo(t, cmd, strings.HasPrefix(name, "tls-"))
+		})
+	}
+	t.Run("c", func(t *testing.T) {
+		bin := filepath.Join(t.TempDir(), "epoll_echo")
+		if out, err := exec.Command("gcc", "-O2", "-o", bin, "../../c/epoll_echo.c").CombinedOutput(); err != nil {
+			t.Skipf("no C compiler: %v %s", err, out)
+		}
+		echo(t, exec.Command(bin), false)
+	})
+}
+
+// echo starts a server process, drives it with small and large messages, and has it quit.
+func echo(t *testing.T, cmd *exec.Cmd, tls bool) {
+	t.Helper()
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	if !lines.Scan() {
+		t.Fatalf("no address: %v %s", cmd.Wait(), &stderr)
+	}
+	addr := lines.Text()
+	for _, cfg := range []load.Config{
+		{Body: 64, Depth: 16}, {Body: 16 << 10, Depth: 16}, {Body: 64, Depth: 1}, {Body: 64, Depth: 1, Rate: 2000},
+	} {
+		cfg.Addr, cfg.Conns, cfg.TLS, cfg.PID = addr, 4, tls, cmd.Process.Pid
+		cfg.Warmup, cfg.Duration = 20*time.Millisecond, 50*time.Millisecond
+		drive(t, cfg)
+	}
+	for _, command := range []string{"cpu", "gc", "rss", "quit"} {
+		_, _ = io.WriteString(in, command+"\n")
+		if !lines.Scan() || !strings.HasPrefix(lines.Text(), `{"values":`) {
+			t.Errorf("%s: %q", command, lines.Text())
+		}
+	}
+	if err := cmd.Wait(); err != nil || strings.Contains(stderr.String(), "DATA RACE") {
+		t.Errorf("server: %v\n%s", err, &stderr)
+	}
+}
+
+func drive(t *testing.T, cfg load.Config) {
+	t.Helper()
+	l, err := load.Dial(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if err := l.Once(5 * time.Second); err != nil {
+		t.Fatalf("%+v: %v", cfg, err)
+	}
+	if n := l.Open(); n != cfg.Conns {
+		t.Fatalf("%+v: %d connections open", cfg, n)
+	}
+	res, err := l.Run()
+	if err != nil {
+		t.Fatalf("%+v: %v", cfg, err)
+	}
+	if res.Messages == 0 || res.ServerCPU <= 0 {
+		t.Errorf("%+v: %+v", cfg, res)
+	}
+	if cfg.Rate > 0 && (res.P99 < res.P50 || res.P50 <= 0) {
+		t.Errorf("latencies %v and %v", res.P50, res.P99)
+	}
+}

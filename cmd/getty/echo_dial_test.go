@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build unix
+
+package main
+
+import (
+	"strings"
+	"syscall"
+	"testing"
+)
+
+func TestEchoAndDial(t *testing.T) {
+	for _, codec := range []string{"raw", "line", "len32", "varint"} {
+		t.Run(codec, func(t *testing.T) {
+			t.Parallel()
+			srv, on, _ := echoServer(t, "--codec", codec)
+			for _, tr := range on {
+				args := append([]string{"dial", "--codec", codec, "--wait", "5s"}, tr.dial...)
+				c := cli(t, append(args, tr.url)...)
+				c.stderr.line(t, "session 1 open to "+tr.url)
+				for _, line := range []string{"hello", "", "world"} {
+					c.write(line + "\n")
+					if got := c.stdout.line(t, ""); got != line {
+						t.Errorf("%s: got %q, want %q", tr.name, got, line)
+					}
+				}
+				c.signal(syscall.SIGTERM)
+				c.ends(statusOK)
+			}
+			srv.signal(syscall.SIGTERM)
+			srv.ends(statusOK)
+		})
+	}
+}
+
+// All of a piped input comes back, over a pool too, although it ends at once.
+func TestDialDrains(t *testing.T) {
+	t.Parallel()
+	const lines = 2000
+	_, on, _ := echoServer(t, "--codec", "len32", "--workers", "2")
+	for _, tr := range on {
+		t.Run(tr.name, func(t *testing.T) {
+			t.Parallel()
+			args := append([]string{"dial", "--codec", "len32", "--pool", "3", "--wait", "3s"}, tr.dial...)
+			c := cli(t, append(args, tr.url)...)
+			go func() {
+				_, _ = c.stdin.Write([]byte(strings.Repeat("a line of the input\n", lines)))
+				_ = c.stdin.Close()
+			}()
+			c.ends(statusOK)
+			if got := strings.Count(c.stdout.text(), "a line of the input\n"); got != lines {
+				t.Errorf("%d lines came back, want %d", got, lines)
+			}
+		})
+	}
+}
+
+func TestDialReconnects(t *testing.T) {
+	t.Parallel()
+	srv := cli(t, "echo", "--codec", "line", "tcp://127.0.0.1:0")
+	url := strings.TrimPrefix(srv.stdout.line(t, "listening on "), "listening on ")
+	c := cli(t, "dial", "--codec", "line", url)
+	c.write("one\n")
+	c.stdout.line(t, "one")
+
+	srv.signal(syscall.SIGKILL)
+	srv.wait()
+	c.stderr.line(t, "session 1 closed")
+	c.stderr.line(t, "reconnecting to "+url)
+	srv = cli(t, "echo", "--codec", "line", url)
+	srv.stdout.line(t, "listening on "+url)
+	c.stderr.line(t, "open to "+url)
+	c.write("two\n")
+	c.stdout.line(t, "two")
+
+	_ = c.stdin.Close()
+	c.ends(statusOK)
+	srv.signal(syscall.SIGINT)
+	srv.ends(statusOK)
+}
+
+func TestDialVerifies(t *testing.T) {
+	t.Parallel()
+	_, on, ca := echoServer(t)
+	url := on[1].url
+	tests := map[string]struct {
+		flags []string
+		want  int
+	}{
+		"not trusted":  {nil, statusError},
+		"wrong name":   {[]string{"--ca", ca, "--name", "example.com"}, statusError},
+		"right name":   {[]string{"--ca", ca, "--name", "localhost"}, statusOK},
+		"not verified": {[]string{"--insecure"}, statusOK},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			c := cli(t, append(append([]string{"dial", "--wait", "1ms"}, tt.flags...), url)...)
+			_ = c.stdin.Close()
+			c.ends(tt.want)
+			if tt.want == statusError {
+				oneErrorLine(t, c)
+			}
+		})
+	}
+}
+
+func oneErrorLine(t *testing.T, p *process) {
+	t.Helper()
+	if got := p.stderr.text(); strings.Count(got, "\n") != 1 || !strings.HasPrefix(got, "getty") {
+		t.Errorf("standard error is %q, want one line from getty", got)
+	}
+}
+
+func TestExitStatus(t *testing.T) {
+	t.Parallel()
+	cert, key := certificate(t)
+	tests := map[string]struct {
+		args  []string
+		want  int
+		usage bool // after the line with the error
+	}{
+		"no arguments":       {nil, statusUsage, true},
+		"unknown command":    {[]string{"nonsense"}, statusUsage, false},
+		"no URL":             {[]string{"echo"}, statusUsage, true},
+		"unknown flag":       {[]string{"echo", "--nonsense", "tcp://:0"}, statusUsage, true},
+		"unknown codec":      {[]string{"echo", "--codec", "morse", "tcp://:0"}, statusUsage, true},
+		"unknown scheme":     {[]string{"echo", "morse://:0"}, statusUsage, false},
+		"bad port":           {[]string{"echo", "tcp://:99999"}, statusUsage, false},
+		"bad limit":          {[]string{"echo", "--max-message", "-1", "tcp://:0"}, statusUsage, false},
+		"udp":                {[]string{"echo", "udp://127.0.0.1:0"}, statusUsage, false},
+		"ws":                 {[]string{"echo", "tcp://127.0.0.1:0", "ws://127.0.0.1:0"}, statusUsage, false},
+		"wss":                {[]string{"echo", "--cert", cert, "--key", key, "wss://127.0.0.1:0"}, statusUsage, false},
+		"compression":        {[]string{"echo", "--compress", "zstd", "tcp://:0"}, statusUsage, false},
+		"no compression":     {[]string{"echo", "--compress", "none", "tcp://"}, statusUsage, false},
+		"no certificate":     {[]string{"echo", "tls://127.0.0.1:0"}, statusUsage, true},
+		"no key":             {[]string{"echo", "--cert", cert, "tls://127.0.0.1:0"}, statusUsage, true},
+		"unreadable key":     {[]string{"echo", "--cert", cert, "--key", key + "x", "tls://127.0.0.1:0"}, statusError, false},
+		"cannot listen":      {[]string{"echo", "unix://" + cert + "/s"}, statusError, false},
+		"dial nothing":       {[]string{"dial"}, statusUsage, true},
+		"dial udp":           {[]string{"dial", "udp://127.0.0.1:1"}, statusUsage, false},
+		"dial unreachable":   {[]string{"dial", "unix://" + cert + "s"}, statusError, false},
+		"unreadable CA":      {[]string{"dial", "--ca", cert + "x", "tls://127.0.0.1:1"}, statusError, false},
+		"empty CA":           {[]string{"dial", "--ca", key, "tls://127.0.0.1:1"}, statusError, false},
+		"demo with argument": {[]string{"demo", "now"}, statusUsage, true},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			p := cli(t, tt.args...)
+			p.ends(tt.want)
+			if p.stdout.text() != "" {
+				t.Errorf("standard output is %q", p.stdout.text())
+			}
+			if !tt.usage {
+				oneErrorLine(t, p)
+			} else if !strings.Contains(p.stderr.text(), "usage:") {
+				t.Errorf("no usage in %q", p.stderr.text())
+			}
+		})
+	}
+}
+
+func TestHelpAndVersion(t *testing.T) {
+	t.Parallel()
+	tests := map[string]string{
+		"help": "getty dial", "--help": "getty dial", "-h": "getty dial", "version": "getty ",
+		"echo --help": "--max-message BYTES", "dial -h": "--ca FILE", "demo --help": "--for LONG",
+	}
+	for args, want := range tests {
+		p := cli(t, strings.Fields(args)...)
+		p.ends(statusOK)
+		if !strings.Contains(p.stdout.text(), want) || p.stderr.text() != "" {
+			t.Errorf("getty %s: %q and %q, want %q", args, p.stdout.text(), p.stderr.text(), want)
+		}
+	}
+}

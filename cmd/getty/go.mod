@@ -1,0 +1,10 @@
+module github.com/getty-net/getty/cmd/getty
+
+go 1.26
+
+replace github.com/getty-net/getty => ../..
+
+require (
+	github.com/getty-net/getty v0.0.0-00010101000000-000000000000
+	go.uber.org/goleak v1.3.0
+)

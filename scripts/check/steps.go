@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// step is one line of the report.
+type step struct {
+	kind, name string
+	run        func(context.Context, runner) result
+}
+
+var (
+	systems   = []string{"linux", "darwin", "windows", "freebsd"}
+	linuxOnly = []string{"bench", "scripts"}
+)
+
+// steps has the quick ones first.
+func steps(r repo, o options) []step {
+	all := []step{
+		{"files", "files: length, licence", checkFiles(r)},
+		{"fmt", "gofumpt", silent(command{dir: ".", args: []string{o.gofumpt, "-l", "."}})},
+	}
+	for _, m := range r.modules {
+		all = append(all, goStep("tidy", m, "go mod tidy -diff"))
+	}
+	for _, m := range r.modules {
+		for _, system := range systems {
+			if system != "linux" && slices.Contains(linuxOnly, m) {
+				continue
+			}
+			c := command{dir: m, args: strings.Fields("go vet ./..."), env: []string{"GOOS=" + system}}
+			all = append(all, step{"vet", fmt.Sprintf("vet %s (%s)", m, system), plain(c)})
+		}
+	}
+	for _, m := range r.modules {
+		all = append(all, lintStep(o.lint, m))
+	}
+	for _, m := range r.modules {
+		all = append(all, testStep("race", m, "-race"))
+	}
+	all = append(all, testStep("portable", ".", "-race", "-tags=getty_portable"))
+	for _, m := range r.modules {
+		if r.hasAllocTests(m) {
+			all = append(all, testStep("alloc", m, "-run=Alloc"))
+		}
+	}
+	for _, f := range r.fuzzTargets() {
+		all = append(all, fuzzStep(f, o))
+	}
+	return all
+}
+
+func goStep(kind, module, line string) step {
+	return step{kind, kind + " " + module, plain(command{dir: module, args: strings.Fields(line)})}
+}
+
+func lintStep(program, module string) step {
+	args := []string{program, "run", "--allow-parallel-runners", "--show-stats=false", "./..."}
+	return step{"lint", "lint " + module, plain(command{dir: module, args: args})}
+}
+
+// testStep counts every test of a module.
+func testStep(kind, module string, flags ...string) step {
+	args := append(strings.Fields("go test -json -count=1 -timeout=5m"), flags...)
+	c := command{dir: module, args: append(args, "./...")}
+	return step{kind, strings.Join(append([]string{"test", module}, flags...), " "), tests(c)}
+}
+
+// fuzzDeadline is how a target ends when a worker is still busy at the end of -fuzztime: see go.dev/issue/75804. It
+// has found nothing, for then it would name the file that it has written.
+var fuzzDeadline = regexp.MustCompile(`(?m)^--- FAIL: Fuzz\w+ \(.*\)\n    context deadline exceeded\nFAIL$`)
+
+func fuzzStep(f fuzz, o options) step {
+	pkg := "./" + f.dir
+	if f.module != "." {
+		pkg = "./" + strings.TrimPrefix(strings.TrimPrefix(f.dir, f.module), "/")
+	}
+	line := fmt.Sprintf("go test -run ^$ -fuzz ^%s$ -fuzztime %s -fuzzminimizetime 1x -timeout %s %s",
+		f.name, o.fuzzTime, 2*o.fuzzTime+5*time.Minute, pkg)
+	c := command{dir: f.module, args: strings.Fields(line)}
+	return step{"fuzz", fmt.Sprintf("fuzz %s %s", f.dir, f.name), func(ctx context.Context, r runner) result {
+		output, err := r.run(ctx, c)
+		return verdict(err == nil || fuzzDeadline.MatchString(output), output)
+	}}
+}

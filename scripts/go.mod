@@ -1,0 +1,3 @@
+module github.com/getty-net/getty/scripts
+
+go 1.26
