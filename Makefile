@@ -50,7 +50,7 @@ bench: ## measure getty and its peers; writes bench/results
 
 cover: ## coverage of the root module
 	@mkdir -p bin
-	@go test -coverpkg=./... -coverprofile=cover.out ./... >bin/cover.log 2>&1 || { cat bin/cover.log; exit 1; }
+	@go test -timeout=5m -coverpkg=./... -coverprofile=cover.out ./... >bin/cover.log 2>&1 || { cat bin/cover.log; exit 1; }
 	@go tool cover -func=cover.out | tail -n 1
 
 fmt: $(GOFUMPT) ## format all Go files

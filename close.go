@@ -40,6 +40,10 @@ func (c *core) beginClose(cause error) bool {
 		close(c.room)
 		c.room = nil
 	}
+	for _, turn := range c.queue {
+		close(turn)
+	}
+	c.queue = nil
 	if c.done != nil {
 		close(c.done)
 	}
@@ -69,9 +73,14 @@ func (c *core) cut(cause error) {
 	if c.lingerT != nil {
 		c.lingerT.Stop()
 	}
+	c.cutting = true
 	conn := c.conn
 	c.mu.Unlock()
 	_ = conn.close()
+	c.mu.Lock()
+	c.cutting = false
+	c.wakeQuiet()
+	c.mu.Unlock()
 }
 
 // readEnded is called by the reader, which got err. After the end of the stream
@@ -91,11 +100,11 @@ func (c *core) readEnded(err error) {
 	c.finish()
 }
 
-// waitWriter returns when there is no writer and, unless the conn is closed,
-// nothing is left to write.
+// waitWriter returns when there is no writer, nobody is closing the conn and,
+// unless the conn is closed, nothing is left to write.
 func (c *core) waitWriter() {
 	c.mu.Lock()
-	for c.writing {
+	for c.writing || c.cutting {
 		if c.quiet == nil {
 			c.quiet = make(chan struct{})
 		}

@@ -22,7 +22,7 @@ type Config struct {
 
 	// HighWatermark bounds the bytes that a session has accepted and the kernel
 	// has not taken yet. At or above it Backpressure decides; a single message
-	// may exceed it. 0: 256 KiB. Range: 1 to math.MaxInt32.
+	// may exceed it. 0: 1 MiB. Range: 1 to math.MaxInt32.
 	HighWatermark int
 	// LowWatermark is where waiting senders go on and Writable reports room
 	// again, in bytes. 0: half of HighWatermark. Range: 1 to HighWatermark.
@@ -138,7 +138,7 @@ func (p Policy) String() string {
 // The defaults of Config.
 const (
 	DefaultMaxMessageSize   = 1 << 20
-	DefaultHighWatermark    = 256 << 10
+	DefaultHighWatermark    = 1 << 20
 	DefaultWriteTimeout     = 10 * time.Second
 	DefaultHandshakeTimeout = 10 * time.Second
 	DefaultCloseTimeout     = time.Second

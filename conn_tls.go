@@ -83,12 +83,16 @@ func (c *tlsConn) read(in *window) error {
 // in is full. Waiting with a record left inside would hang.
 func (c *tlsConn) decrypt(in *window, full int) error {
 	for in.len() < full {
-		n, err := c.tls.Read(in.space())
+		room := in.space()
+		n, err := c.tls.Read(room)
 		if n > 0 {
 			in.filled(n)
 		}
 		if err != nil {
 			return err
+		}
+		if n < len(room) && c.shim.empty() {
+			return errAgain // known without asking
 		}
 	}
 	return nil
@@ -140,7 +144,7 @@ type tlsShim struct {
 	// Owned by the reader; the handshake's goroutine before it.
 	blocking bool
 	in       window
-	whole    int   // bytes of in that may be handed out
+	record   int   // bytes left of the record that is being handed out
 	err      error // of raw, handed out once in is empty
 
 	// Owned by the writer.
@@ -154,15 +158,16 @@ type tlsShim struct {
 // fill waits for more ciphertext.
 func (s *tlsShim) fill() { s.err = s.raw.read(&s.in) }
 
-// Read hands out whole records only: what is left of one keeps its place in
-// the window, so that raw sees that more than a first byte is waited for.
+// Read hands out whole records only, and no byte of the next one: so crypto/tls
+// never holds one back, and what is left of one keeps its place in the window,
+// where raw sees that more than a first byte is waited for.
 func (s *tlsShim) Read(p []byte) (int, error) {
-	for s.whole == 0 {
-		s.whole = wholeRecords(s.in.bytes())
+	for s.record == 0 {
+		s.record = wholeRecord(s.in.bytes())
 		switch {
-		case s.whole > 0:
+		case s.record > 0:
 		case s.err != nil && s.in.len() > 0:
-			s.whole = s.in.len() // the record will not be completed any more
+			s.record = s.in.len() // it will not be completed any more
 		case s.err != nil:
 			return 0, s.err
 		case !s.blocking:
@@ -174,31 +179,36 @@ func (s *tlsShim) Read(p []byte) (int, error) {
 			s.fill()
 		}
 	}
-	n := copy(p, s.in.bytes()[:s.whole])
+	n := copy(p, s.in.bytes()[:s.record])
 	s.in.used(n)
-	s.whole -= n
+	s.record -= n
 	return n, nil
 }
 
-// wholeRecords is how many bytes of data are records that have arrived in full.
-// What is no record counts, too: crypto/tls says what is wrong with it.
-func wholeRecords(data []byte) (n int) {
+// empty reports whether Read would return errAgain.
+func (s *tlsShim) empty() bool {
+	return s.record == 0 && s.err == nil && wholeRecord(s.in.bytes()) == 0
+}
+
+// wholeRecord is the size of the first record in data, 0 if it has not arrived
+// in full. What is no record counts as one: crypto/tls says what is wrong.
+func wholeRecord(data []byte) int {
 	const (
 		header           = 5             // RFC 8446, section 5.1: type, version, length
 		longest          = 1<<14 + 2<<10 // RFC 5246, section 6.2.3
 		firstType, types = 20, 5
 	)
-	for len(data)-n >= header {
-		size := int(binary.BigEndian.Uint16(data[n+3:]))
-		if data[n]-firstType >= types || size > longest {
-			return len(data)
-		}
-		if n+header+size > len(data) {
-			break
-		}
-		n += header + size
+	if len(data) < header {
+		return 0
 	}
-	return n
+	size := int(binary.BigEndian.Uint16(data[3:]))
+	switch {
+	case data[0]-firstType >= types || size > longest:
+		return len(data)
+	case header+size > len(data):
+		return 0
+	}
+	return header + size
 }
 
 func (s *tlsShim) Write(p []byte) (int, error) {

@@ -93,12 +93,12 @@ func selfConnected(nc net.Conn) bool {
 
 // open connects and starts a session, and returns when its OnOpen has
 // succeeded or the attempt has failed. The end of ctx fails the attempt.
-func open[M any](ctx context.Context, d *dialer, make func(cn conn) *Session[M]) (*Session[M], error) {
+func open[M any](ctx context.Context, d *dialer, build func(cn conn) *Session[M]) (*Session[M], error) {
 	nc, err := d.connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	s := make(newStreamConn(nc))
+	s := build(newStreamConn(nc))
 	if err := d.ep.enter(&s.core); err != nil {
 		_ = nc.Close()
 		return nil, err

@@ -116,5 +116,6 @@ func (f EventFuncs[M]) OnClose(s *Session[M], cause error) {
 // github.com/panjf2000/ants is one. Submit should block while every worker is
 // busy; an error from it ends the session whose messages were refused.
 type Executor interface {
+	// Submit has task run, once, or returns an error without running it.
 	Submit(task func()) error
 }

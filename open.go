@@ -42,11 +42,12 @@ func (c *core) start(cfg *tls.Config, client bool) (err error) {
 		return err
 	}
 	c.startTimers()
-	c.ep.listed(c)
-	if c.is(stateOpen) {
-		return nil
+	// Asked before others can see the session: what they do to it is no failure of opening.
+	if !c.is(stateOpen) {
+		err = c.endError()
 	}
-	return c.endError()
+	c.ep.listed(c)
+	return err
 }
 
 // opening moves the session from new to open, unless it was closed meanwhile.

@@ -212,13 +212,13 @@ func pressing(t testing.TB, c *getty.Client[string]) (stop func()) {
 	return func() { cancel(); wg.Wait() }
 }
 
-// counted is a connection of a client that leaves the count when it is closed.
-type counted struct {
+// countedConn is a connection of a client that leaves the count when it is closed.
+type countedConn struct {
 	net.Conn
 	left func()
 }
 
-func (c *counted) Close() error {
+func (c *countedConn) Close() error {
 	c.left()
 	return c.Conn.Close()
 }
@@ -241,7 +241,7 @@ func TestG7NoSlotIsDialedTwice(t *testing.T) {
 				left()
 				return nil, err
 			}
-			return &counted{nc, left}, nil
+			return &countedConn{nc, left}, nil
 		}
 		r := record()
 		c := connected(t, url, r, cfg)
@@ -450,7 +450,7 @@ func TestClosedClientFailsAllCalls(t *testing.T) {
 // A sender that waits for room in a session that ends goes on with another one.
 func TestSendGoesOnOverAnotherSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := dialing(accepted)
+		d := dialing(answerPipe)
 		r := record()
 		cfg := getty.ClientConfig{Dial: d.dial}
 		cfg.HighWatermark, cfg.WriteTimeout = 1, time.Hour

@@ -28,7 +28,7 @@ import (
 // when it is called.
 type service struct {
 	answer atomic.Pointer[answer]
-	far    chan net.Conn // the other ends, from accepted
+	far    chan net.Conn // the other ends, from answerPipe
 
 	start time.Time
 	mu    sync.Mutex
@@ -76,25 +76,25 @@ func (sv *service) pauses(t testing.TB, n int) []time.Duration {
 	return ps
 }
 
-func accepted(_ context.Context, sv *service) (net.Conn, error) {
+func answerPipe(_ context.Context, sv *service) (net.Conn, error) {
 	near, far := net.Pipe()
 	sv.far <- far
 	return near, nil
 }
 
-func refused(context.Context, *service) (net.Conn, error) { return nil, errRefused }
+func answerError(context.Context, *service) (net.Conn, error) { return nil, errRefused }
 
-func hanging(ctx context.Context, _ *service) (net.Conn, error) {
+func answerNever(ctx context.Context, _ *service) (net.Conn, error) {
 	<-ctx.Done()
 	return nil, ctx.Err()
 }
 
-func closedAtOnce(context.Context, *service) (net.Conn, error) {
+func answerEOF(context.Context, *service) (net.Conn, error) {
 	near, far := net.Pipe()
 	return near, far.Close()
 }
 
-func saying(line string) answer {
+func answerLine(line string) answer {
 	return func(context.Context, *service) (net.Conn, error) {
 		near, far := net.Pipe()
 		go func() { _, _ = io.WriteString(far, line) }()
@@ -117,7 +117,7 @@ func TestG7PausesGrowAndAreJittered(t *testing.T) {
 		const clients, rounds = 20, 12
 		var services [clients]*service
 		for i := range services {
-			services[i] = dialing(refused)
+			services[i] = dialing(answerError)
 			c := pooled(t, "tcp://service:1", record(), getty.ClientConfig{Dial: services[i].dial})
 			go func() { _ = c.Connect(t.Context()) }()
 		}
@@ -148,28 +148,28 @@ var badServices = []struct {
 	configure func(*session, *setup) error
 	slack     time.Duration // that an attempt takes by itself
 }{
-	{name: "D15 refused", answer: refused},
-	{name: "D15 no answer", answer: hanging, slack: getty.DefaultDialTimeout},
+	{name: "D15 refused", answer: answerError},
+	{name: "D15 no answer", answer: answerNever, slack: getty.DefaultDialTimeout},
 	{name: "D15 dial panics", answer: func(context.Context, *service) (net.Conn, error) { panic("dial") }},
 	{name: "D15 dial exits", answer: func(context.Context, *service) (net.Conn, error) { runtime.Goexit(); return nil, nil }},
 	{name: "D15 dial gives nothing", answer: func(context.Context, *service) (net.Conn, error) { return nil, nil }},
-	{name: "D16 accepted and closed", answer: closedAtOnce},
-	{name: "D16 no handshake", url: "tls://service:1", answer: accepted, slack: getty.DefaultHandshakeTimeout},
-	{name: "D16 closed in the handshake", url: "tls://service:1", answer: closedAtOnce},
-	{name: "D16 no TLS", url: "tls://service:1", answer: saying("SSH-2.0-OpenSSH\r\n")},
-	{name: "D19 OnOpen fails", answer: accepted, events: funcs{Open: func(*session) error { return io.ErrNoProgress }}},
-	{name: "D19 OnOpen panics", answer: accepted, events: funcs{Open: func(*session) error { panic("open") }}},
-	{name: "D19 OnOpen exits", answer: accepted, events: funcs{Open: func(*session) error { runtime.Goexit(); return nil }}},
-	{name: "D19 OnOpen closes", answer: accepted, events: funcs{Open: func(s *session) error { return s.Close() }}},
-	{name: "D19 Configure fails", answer: accepted, configure: func(*session, *setup) error { return io.ErrNoProgress }},
-	{name: "D19 Configure panics", answer: accepted, configure: func(*session, *setup) error { panic("configure") }},
-	{name: "D19 Configure exits", answer: accepted, configure: func(*session, *setup) error { runtime.Goexit(); return nil }},
-	{name: "D19 Configure out of range", answer: accepted, configure: func(_ *session, u *setup) error { u.MaxMessageSize = -1; return nil }},
-	{name: "D19 OnMessage fails", answer: saying("hi\n"), events: funcs{Message: func(*session, string) error { return io.ErrNoProgress }}},
-	{name: "D19 OnMessage panics", answer: saying("hi\n"), events: funcs{Message: func(*session, string) error { panic("message") }}},
-	{name: "D19 OnClose panics", answer: closedAtOnce, events: funcs{Close: func(*session, error) { panic("close") }}},
-	{name: "D19 OnClose exits", answer: closedAtOnce, events: funcs{Close: func(*session, error) { runtime.Goexit() }}},
-	{name: "D19 message too long", answer: saying("longer than allowed\n")},
+	{name: "D16 accepted and closed", answer: answerEOF},
+	{name: "D16 no handshake", url: "tls://service:1", answer: answerPipe, slack: getty.DefaultHandshakeTimeout},
+	{name: "D16 closed in the handshake", url: "tls://service:1", answer: answerEOF},
+	{name: "D16 no TLS", url: "tls://service:1", answer: answerLine("SSH-2.0-OpenSSH\r\n")},
+	{name: "D19 OnOpen fails", answer: answerPipe, events: funcs{Open: func(*session) error { return io.ErrNoProgress }}},
+	{name: "D19 OnOpen panics", answer: answerPipe, events: funcs{Open: func(*session) error { panic("open") }}},
+	{name: "D19 OnOpen exits", answer: answerPipe, events: funcs{Open: func(*session) error { runtime.Goexit(); return nil }}},
+	{name: "D19 OnOpen closes", answer: answerPipe, events: funcs{Open: func(s *session) error { return s.Close() }}},
+	{name: "D19 Configure fails", answer: answerPipe, configure: func(*session, *setup) error { return io.ErrNoProgress }},
+	{name: "D19 Configure panics", answer: answerPipe, configure: func(*session, *setup) error { panic("configure") }},
+	{name: "D19 Configure exits", answer: answerPipe, configure: func(*session, *setup) error { runtime.Goexit(); return nil }},
+	{name: "D19 Configure out of range", answer: answerPipe, configure: func(_ *session, u *setup) error { u.MaxMessageSize = -1; return nil }},
+	{name: "D19 OnMessage fails", answer: answerLine("hi\n"), events: funcs{Message: func(*session, string) error { return io.ErrNoProgress }}},
+	{name: "D19 OnMessage panics", answer: answerLine("hi\n"), events: funcs{Message: func(*session, string) error { panic("message") }}},
+	{name: "D19 OnClose panics", answer: answerEOF, events: funcs{Close: func(*session, error) { panic("close") }}},
+	{name: "D19 OnClose exits", answer: answerEOF, events: funcs{Close: func(*session, error) { runtime.Goexit() }}},
+	{name: "D19 message too long", answer: answerLine("longer than allowed\n")},
 }
 
 // eachBadService runs test with a client of each bad service.
@@ -251,7 +251,7 @@ func TestD15ClientGivesUpOnce(t *testing.T) {
 func TestD15ConnectStartsAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gaveUp := make(chan error, 16)
-		sv := dialing(refused)
+		sv := dialing(answerError)
 		c := pooled(t, "tcp://service:1", record(), getty.ClientConfig{
 			PoolSize: 2, MaxFailures: 3, Dial: sv.dial, OnGiveUp: func(err error) { gaveUp <- err },
 		})
@@ -265,14 +265,14 @@ func TestD15ConnectStartsAnew(t *testing.T) {
 				t.Fatalf("%d dials after giving up %d times", n, i+1)
 			}
 		}
-		sv.becomes(accepted)
+		sv.becomes(answerPipe)
 		must(t, c.Connect(t.Context()))
 		if st := c.State(); st.GaveUp || st.Failures != 0 || st.Live != 2 {
 			t.Fatalf("the pool is %+v", st)
 		}
 		// The stable session's end is no failure, what follows is.
 		time.Sleep(getty.DefaultStablePeriod)
-		sv.becomes(refused)
+		sv.becomes(answerError)
 		before := sv.dials()
 		must(t, (<-sv.far).Close())
 		receive(t, gaveUp, "OnGiveUp")
@@ -292,7 +292,7 @@ func TestD15ConnectStartsAnew(t *testing.T) {
 func TestD15SuccessesAreNotCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size = 8
-		sv := dialing(accepted)
+		sv := dialing(answerPipe)
 		c := connected(t, "tcp://service:1", record(), getty.ClientConfig{PoolSize: size, MaxFailures: 1, Dial: sv.dial})
 		for i := range 10 * size {
 			time.Sleep(getty.DefaultStablePeriod)
@@ -326,20 +326,20 @@ func TestD16FailuresAreForgottenAfterTheStablePeriod(t *testing.T) {
 	} {
 		t.Run(tc.lives.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				sv := dialing(refused)
+				sv := dialing(answerError)
 				r := record()
 				c := pooled(t, "tcp://service:1", r, getty.ClientConfig{Dial: sv.dial})
 				go func() { _ = c.Connect(t.Context()) }()
 				for sv.dials() < 4 {
 					time.Sleep(time.Millisecond)
 				}
-				sv.becomes(accepted)
+				sv.becomes(answerPipe)
 				s := receive(t, r.opened, "OnOpen")
 				time.Sleep(tc.lives)
 				if st := c.State(); tc.stable != (st.Failures == 0) || st.Live != 1 {
 					t.Fatalf("before its end the pool is %+v", st)
 				}
-				sv.becomes(refused)
+				sv.becomes(answerError)
 				must(t, (<-sv.far).Close())
 				<-s.Done()
 				time.Sleep(time.Minute)
@@ -363,9 +363,9 @@ func TestD16ServerAtItsLimit(t *testing.T) {
 		var taken atomic.Int64
 		sv := dialing(func(ctx context.Context, sv *service) (net.Conn, error) {
 			if taken.Add(1) <= 3 {
-				return accepted(ctx, sv)
+				return answerPipe(ctx, sv)
 			}
-			return closedAtOnce(ctx, sv)
+			return answerEOF(ctx, sv)
 		})
 		c := pooled(t, "tcp://service:1", record(), getty.ClientConfig{PoolSize: 4, Dial: sv.dial})
 		_, err := c.Session(t.Context())
@@ -384,7 +384,7 @@ func TestD16ServerAtItsLimit(t *testing.T) {
 func TestOnReconnectComesBeforeTheAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told []string
-		sv := dialing(refused)
+		sv := dialing(answerError)
 		cfg := getty.ClientConfig{PoolSize: 2, MaxFailures: 3, Dial: sv.dial}
 		cfg.OnReconnect = func(failures int, err error) {
 			before := sv.dials()
@@ -399,7 +399,7 @@ func TestOnReconnectComesBeforeTheAttempt(t *testing.T) {
 			t.Fatal(err)
 		}
 		synctest.Wait() // for the rest of the last round
-		sv.becomes(accepted)
+		sv.becomes(answerPipe)
 		must(t, c.Connect(t.Context()))
 		time.Sleep(getty.DefaultStablePeriod)
 		must(t, (<-sv.far).Close())
@@ -440,7 +440,7 @@ func TestHooksOfAClient(t *testing.T) {
 func testHooks(t *testing.T, hook func(c *getty.Client[string])) {
 	var c *getty.Client[string]
 	var asked, told, gaveUp atomic.Int64
-	sv := dialing(closedAtOnce)
+	sv := dialing(answerEOF)
 	c = pooled(t, "tcp://service:1", record(), getty.ClientConfig{
 		PoolSize: 2, MaxFailures: 3, Dial: sv.dial,
 		OnReconnect: func(int, error) { told.Add(1); hook(c) },
@@ -462,7 +462,7 @@ func testHooks(t *testing.T, hook func(c *getty.Client[string])) {
 	if told.Load() == 0 {
 		t.Fatal("OnReconnect was never called")
 	}
-	sv.becomes(accepted)
+	sv.becomes(answerPipe)
 	must(t, c.Connect(t.Context()))
 	start := time.Now()
 	must(t, c.Close())
@@ -478,9 +478,9 @@ func TestD20CloseInterruptsEverything(t *testing.T) {
 		name, url string
 		answer    answer
 	}{
-		{"a pause", "tcp://service:1", refused},
-		{"a dial", "tcp://service:1", hanging},
-		{"a handshake", "tls://service:1", accepted},
+		{"a pause", "tcp://service:1", answerError},
+		{"a dial", "tcp://service:1", answerNever},
+		{"a handshake", "tls://service:1", answerPipe},
 	} {
 		for _, end := range []struct {
 			name string
@@ -528,7 +528,7 @@ func TestD20CloseInterruptsEverything(t *testing.T) {
 func TestD17DeclinedSlotsStayEmptyUntilConnect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := record()
-		sv := dialing(accepted)
+		sv := dialing(answerPipe)
 		c := pooled(t, "tcp://service:1", r, getty.ClientConfig{PoolSize: 4, Dial: sv.dial})
 		c.Reconnect = func(_ *session, cause error) bool {
 			if len(r.closed) == 0 {

@@ -4,6 +4,7 @@ package getty
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -14,6 +15,7 @@ type waiter struct {
 
 	// timeout is armed by the first wait, for all that follow.
 	timeout *time.Timer
+	turn    bool // it has waited
 }
 
 func (w *waiter) stop() {
@@ -32,7 +34,7 @@ func (c *core) admit(w *waiter) error {
 			return ErrNotOpen
 		case !c.is(stateOpen):
 			return c.closedError()
-		case c.pending < c.lim.high:
+		case c.pending < c.lim.high && (w.turn || w.try || c.mayPass()):
 			return nil
 		case w.try:
 			return ErrBackpressure
@@ -49,9 +51,39 @@ func (c *core) admit(w *waiter) error {
 			c.mu.Lock()
 			return ErrSlowConsumer
 		}
-		if err := c.waitRoom(w); err != nil {
+		if err := c.waitTurn(w); err != nil {
 			return err
 		}
+	}
+}
+
+// turnSize is how many bytes may be sent past the senders that wait before the
+// first of them must have had its turn. Changing over for each message would
+// cost more than the message.
+const turnSize = 32 << 10
+
+// crowded reports whether senders wait.
+func (c *core) crowded() bool { return c.granted || len(c.queue) > 0 }
+
+// mayPass reports whether a sender that has not waited may take room.
+func (c *core) mayPass() bool {
+	return !c.crowded() || (c.filling && c.passed < min(turnSize, (c.lim.high-c.lim.low)/2))
+}
+
+// grant lets the first sender of the queue go on, if it is time for that: from
+// the low watermark on, one after the other, until the high one is reached. It
+// is called with mu held.
+func (c *core) grant() {
+	switch {
+	case c.pending <= c.lim.low:
+		c.filling = true
+	case c.pending >= c.lim.high:
+		c.filling = false
+	}
+	if c.filling && !c.granted && len(c.queue) > 0 {
+		c.granted = true
+		close(c.queue[0])
+		c.queue = slices.Delete(c.queue, 0, 1)
 	}
 }
 
@@ -62,17 +94,38 @@ type droppedError struct{}
 
 func (droppedError) Error() string { return "getty: dropped" }
 
-// waitRoom waits for the low watermark, the end of the session, WriteTimeout or
+// waitTurn waits for room, in turn, for the end of the session, WriteTimeout or
 // the context. Somebody else writes meanwhile: collected bytes are given to a
 // writer first, since a waiting handler does not come to flush them.
-func (c *core) waitRoom(w *waiter) error {
-	room := c.roomLocked()
+func (c *core) waitTurn(w *waiter) error {
+	turn := make(chan struct{})
+	place := len(c.queue)
+	if w.turn {
+		place = 0 // the room was gone when its turn came
+	}
+	c.queue = slices.Insert(c.queue, place, turn)
+	c.grant()
 	writing := c.writing
 	c.mu.Unlock()
-	defer c.mu.Lock()
 	if !writing {
 		_ = c.flush()
 	}
+	err := c.await(w, turn)
+	c.mu.Lock()
+	if i := slices.Index(c.queue, turn); i >= 0 {
+		c.queue = slices.Delete(c.queue, i, i+1)
+	} else {
+		c.granted = false
+	}
+	if err != nil {
+		c.grant() // it may have been this one's turn
+	}
+	w.turn, c.passed = true, 0
+	return err
+}
+
+// await ends when turn is closed, with nil, or with the reason not to wait longer.
+func (c *core) await(w *waiter, turn <-chan struct{}) error {
 	if w.timeout == nil {
 		w.timeout = time.NewTimer(c.lim.writeTimeout)
 	}
@@ -81,7 +134,7 @@ func (c *core) waitRoom(w *waiter) error {
 		cancelled = w.ctx.Done()
 	}
 	select {
-	case <-room:
+	case <-turn:
 		return nil
 	case <-w.timeout.C:
 		return ErrWriteTimeout

@@ -39,7 +39,10 @@ func NewServer[M any](codec Codec[M], events EventListener[M], cfg Config) (*Ser
 	if err := checkParts(codec, events); err != nil {
 		return nil, err
 	}
-	return s, s.ep.init(cfg, "Config")
+	if err := s.ep.init(cfg, "Config"); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 func checkParts[M any](codec Codec[M], events EventListener[M]) error {
@@ -170,7 +173,8 @@ func (s *Server[M]) Addrs() []net.Addr {
 	return append([]net.Addr(nil), s.addrs...)
 }
 
-// URLs returns Addrs as URLs that a client can dial.
+// URLs returns Addrs as URLs, with the transport as their scheme. A client can
+// dial those of tcp, tls and unix listeners.
 func (s *Server[M]) URLs() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

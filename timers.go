@@ -4,7 +4,6 @@ package getty
 
 import (
 	"math"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -23,23 +22,29 @@ type timers struct {
 
 // alarm is a timer whose stop waits for a run in progress.
 type alarm struct {
-	mu      sync.Mutex // held while it runs
+	// Full while it runs. A channel, not a mutex, since callbacks run meanwhile:
+	// testing/synctest lets time pass only for who waits on a channel.
+	busy    chan struct{}
 	t       *time.Timer
 	run     func() time.Duration
-	stopped bool
+	stopped bool // guarded by busy
 }
 
 // start runs f after d, and again after what f returns; 0 ends it.
 func (a *alarm) start(d time.Duration, f func() time.Duration) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	a.busy = make(chan struct{}, 1)
+	a.lock()
+	defer a.unlock()
 	a.run = f
 	a.t = time.AfterFunc(d, a.fire)
 }
 
+func (a *alarm) lock()   { a.busy <- struct{}{} }
+func (a *alarm) unlock() { <-a.busy }
+
 func (a *alarm) fire() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	a.lock()
+	defer a.unlock()
 	if a.stopped {
 		return
 	}
@@ -52,8 +57,8 @@ func (a *alarm) stop() {
 	if a.t == nil {
 		return
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	a.lock()
+	defer a.unlock()
 	a.stopped = true
 	a.t.Stop()
 }

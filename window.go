@@ -14,13 +14,15 @@ type window struct {
 	hint uint8        // index into readSizes, follows the traffic
 }
 
-// readSizes are the buffers a read starts with. 64 KiB is where the cost of a
-// system call no longer shows beside that of the copy.
-var readSizes = [...]int{4 << 10, 16 << 10, 64 << 10}
+// readSizes are the buffers that a read starts with. The largest holds sixteen
+// messages of 16 KiB: a peer that sends them together gets its answers together,
+// and goes on doing so. In smaller pieces both sides would fall into lockstep,
+// with a system call for each message.
+var readSizes = [...]int{4 << 10, 16 << 10, 64 << 10, 256 << 10, maxBatch}
 
 // maxBatch is how many bytes are collected, at most, before messages are taken
 // out of them.
-const maxBatch = 64 << 10
+const maxBatch = 512 << 10
 
 func (in *window) len() int { return in.w - in.r }
 
@@ -45,18 +47,22 @@ func (in *window) space() []byte {
 	if in.buf == nil {
 		in.buf = bufpool.Get(readSizes[in.hint])
 	}
-	if b := in.buf.B[:cap(in.buf.B)]; len(b)-in.w >= len(b)/4 {
+	b := in.buf.B[:cap(in.buf.B)]
+	if len(b)-in.w >= len(b)/4 && len(b) >= readSizes[in.hint] {
 		return b[in.w:]
 	}
 	return in.makeSpace()
 }
 
 // makeSpace moves the unused bytes to the front, of a buffer twice the size if
-// they fill most of this one.
+// they fill most of this one, or of the size that a read starts with.
 func (in *window) makeSpace() []byte {
-	old := in.buf
-	if size := cap(old.B); in.len() > size-size/4 {
-		in.buf = bufpool.Get(2 * size)
+	old, size := in.buf, cap(in.buf.B)
+	if in.len() > size-size/4 {
+		size *= 2
+	}
+	if size = max(size, readSizes[in.hint]); size > cap(old.B) {
+		in.buf = bufpool.Get(size)
 	}
 	b := in.buf.B[:cap(in.buf.B)]
 	n := copy(b, old.B[in.r:in.w])
@@ -81,13 +87,13 @@ func (in *window) filled(n int) {
 }
 
 // park is called before waiting: an empty window gives its buffer back, a
-// nearly empty one moves to a buffer of its size.
+// nearly empty one moves to a buffer of its size until more arrives.
 func (in *window) park() {
 	switch {
 	case in.buf == nil:
 	case in.r == in.w:
 		in.release()
-	case in.len() <= cap(in.buf.B)/4 && cap(in.buf.B) > readSizes[0]:
+	case in.len() <= cap(in.buf.B)/16 && cap(in.buf.B) > readSizes[0]:
 		small := bufpool.Get(in.len())
 		b := small.B[:cap(small.B)]
 		n := copy(b, in.bytes())

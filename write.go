@@ -18,7 +18,7 @@ import (
 
 const (
 	// collectLimit is how many bytes are collected before they are written.
-	collectLimit = 64 << 10
+	collectLimit = 512 << 10
 	// collectTime is how long collected bytes wait while a handler runs on.
 	collectTime = time.Millisecond
 	minOutSize  = 512
@@ -29,7 +29,7 @@ const (
 // and mu released if nothing can be sent. endSend or cancelSend must follow.
 func (c *core) beginSend(w *waiter) (*bufpool.Buf, error) {
 	c.mu.Lock()
-	if c.is(stateOpen) && c.pending < c.lim.high {
+	if c.is(stateOpen) && c.pending < c.lim.high && !c.crowded() {
 		return c.outBuf(), nil
 	}
 	if err := c.admit(w); err != nil {
@@ -52,6 +52,10 @@ func (c *core) endSend(b []byte, start int) error {
 	c.buf.B = b
 	c.pending += len(b) - start
 	c.msgsOut++
+	if c.crowded() {
+		c.passed += len(b) - start
+		c.grant()
+	}
 	switch {
 	case c.writing:
 		c.mu.Unlock()
@@ -69,6 +73,7 @@ func (c *core) cancelSend() {
 	if len(c.buf.B) == 0 && !c.collect.Load() {
 		c.dropBuf()
 	}
+	c.grant()
 	c.mu.Unlock()
 }
 
@@ -153,6 +158,9 @@ func (c *core) wrote(n int) {
 		close(c.room)
 		c.room = nil
 	}
+	if c.crowded() {
+		c.grant()
+	}
 	if len(c.cur.bytes()) == 0 {
 		c.releaseCur()
 	}
@@ -207,6 +215,11 @@ func (c *core) writerFailed() {
 
 func (c *core) noWriter() {
 	c.writing = false
+	c.wakeQuiet()
+}
+
+// wakeQuiet wakes waitWriter to look again. It is called with mu held.
+func (c *core) wakeQuiet() {
 	if c.quiet != nil {
 		close(c.quiet)
 		c.quiet = nil

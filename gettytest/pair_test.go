@@ -216,7 +216,10 @@ func TestPairIdleInPartition(t *testing.T) {
 
 func TestPairCountsSessionsOfOneAddr(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := linePair(t, new(recorder), new(recorder), gettytest.Options{Server: getty.Config{MaxSessionsPerAddr: 1}})
+		server := new(recorder)
+		p := linePair(t, server, new(recorder), gettytest.Options{Server: getty.Config{MaxSessionsPerAddr: 1}})
+		_, err := server.WaitOpen(t.Context(), 1) // or the pair's own session could be the one too many
+		check(t, err)
 		c, err := p.Network.Dial(t.Context(), "tcp", p.Addr)
 		check(t, err)
 		_, err = c.Read(make([]byte, 1))
