@@ -130,7 +130,7 @@ func TestD11DiscardsByTheBuffer(t *testing.T) {
 // answers, as with nc -N. They are more than the kernel takes, the handlers are
 // slower than the peer.
 func TestG2EndOfTheStreamIsNoClose(t *testing.T) {
-	const n = 300
+	const n = 150
 	answer := strings.Repeat("x", 10_000)
 	for name, workers := range map[string]int{"reader": 0, "workers": 2} {
 		t.Run(name, func(t *testing.T) {

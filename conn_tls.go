@@ -255,17 +255,19 @@ func (s *tlsShim) flush(wait bool) error {
 // push writes cur. With wait it waits for the first progress only, so that its
 // caller can tell a slow peer from a stalled one.
 func (s *tlsShim) push(wait bool) error {
-	try := s.raw.tryWrite
-	if wait {
-		try = s.raw.write
-	}
 	for s.off < len(s.cur.B) {
-		n, err := try(s.cur.B[s.off:])
+		var n int
+		var err error
+		if wait {
+			n, err = s.raw.write(s.cur.B[s.off:])
+		} else {
+			n, err = s.raw.tryWrite(s.cur.B[s.off:])
+		}
 		s.off += n
 		if err != nil {
 			return err
 		}
-		try = s.raw.tryWrite
+		wait = false
 	}
 	return nil
 }

@@ -183,7 +183,7 @@ func TestD54MaxSessions(t *testing.T) {
 		}
 		reaches(t, most, "the number of sessions", func() int { return srv.Stats().Sessions })
 		for i := range 10 {
-			nc := rawPeer(t, url)
+			nc := tcpPeer(t, url)
 			if _, err := io.ReadAll(nc); errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Fatal("the conn beyond the limit was left open")
 			}
@@ -196,15 +196,15 @@ func TestD54MaxSessions(t *testing.T) {
 		}
 		must(t, ss[0].Close())
 		receive(t, o.closed, "SessionClosed")
-		exchange(t, url)
+		echoesOver(t, url)
 		if st := srv.Stats(); st.Opened != most+1 || len(r.opened) != most+1 {
 			t.Fatalf("the statistics are %+v", st)
 		}
 	})
 }
 
-// rawPeer is peer without a handshake.
-func rawPeer(t testing.TB, url string) net.Conn {
+// tcpPeer is peer without a handshake.
+func tcpPeer(t testing.TB, url string) net.Conn {
 	t.Helper()
 	if rest, ok := strings.CutPrefix(url, "tls"); ok {
 		url = "tcp" + rest
@@ -216,10 +216,10 @@ func rawPeer(t testing.TB, url string) net.Conn {
 func TestD54MaxSessionsCountsWhatIsOpening(t *testing.T) {
 	o := observe()
 	srv, url := serve(t, overTLS, echo, getty.Config{MaxSessions: 2, Observer: o}, nil)
-	first := rawPeer(t, url)
-	rawPeer(t, url)
+	first := tcpPeer(t, url)
+	tcpPeer(t, url)
 	reaches(t, 2, "the number of handshakes", func() int { return srv.Stats().Opening })
-	rawPeer(t, url)
+	tcpPeer(t, url)
 	if err := receive(t, o.failed, "ConnFailed"); !errors.Is(err, getty.ErrTooManySessions) {
 		t.Fatalf("ConnFailed got %v", err)
 	}
@@ -227,7 +227,7 @@ func TestD54MaxSessionsCountsWhatIsOpening(t *testing.T) {
 	if err := receive(t, o.failed, "ConnFailed"); errors.Is(err, getty.ErrTooManySessions) {
 		t.Fatalf("ConnFailed got %v", err)
 	}
-	exchange(t, url)
+	echoesOver(t, url)
 }
 
 func TestD54MaxSessionsPerAddr(t *testing.T) {

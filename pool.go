@@ -74,7 +74,6 @@ func (p *pool) onListed(c *core) {
 		p.lost--
 		p.rec.reconnects++
 	}
-	p.wakeWorker()
 	p.notify()
 }
 

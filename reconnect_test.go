@@ -288,6 +288,30 @@ func TestD15ConnectStartsAnew(t *testing.T) {
 	})
 }
 
+// D15: attempts of a later round that end after giving up are not another end.
+func TestD15AttemptsUnderWayWhenGivingUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gaveUp := make(chan error, 16)
+		sv := dialing(answerPipe)
+		c := connected(t, "tcp://service:1", record(), getty.ClientConfig{
+			PoolSize: 2, MaxFailures: 1, Dial: sv.dial, OnGiveUp: func(err error) { gaveUp <- err },
+		})
+		time.Sleep(getty.DefaultStablePeriod)
+		sv.becomes(answerNever)
+		for range 2 {
+			must(t, (<-sv.far).Close())
+			time.Sleep(time.Second)
+		}
+		if st := c.State(); st.Dialing != 2 || st.GaveUp {
+			t.Fatalf("the pool is %+v", st)
+		}
+		time.Sleep(time.Hour)
+		if st := c.State(); !st.GaveUp || st.Failures != 1 || len(gaveUp) != 1 || sv.dials() != 4 {
+			t.Fatalf("after %d dials OnGiveUp came %d times, the pool is %+v", sv.dials(), len(gaveUp), st)
+		}
+	})
+}
+
 // D15: in its time a limit of 3 ended a healthy client after 3 reconnects.
 func TestD15SuccessesAreNotCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -316,15 +340,17 @@ func TestD15SuccessesAreNotCounted(t *testing.T) {
 // D16: the count starts anew only after a session has stayed for the period.
 func TestD16FailuresAreForgottenAfterTheStablePeriod(t *testing.T) {
 	for _, tc := range []struct {
-		lives  time.Duration
-		stable bool
+		lives         time.Duration
+		stable, looks bool
 	}{
-		{0, false},
-		{getty.DefaultStablePeriod - 1, false},
-		{getty.DefaultStablePeriod, true},
-		{time.Hour, true},
+		{0, false, false},
+		{getty.DefaultStablePeriod - 1, false, false},
+		{getty.DefaultStablePeriod - 1, false, true},
+		{getty.DefaultStablePeriod, true, false},
+		{getty.DefaultStablePeriod, true, true},
+		{time.Hour, true, false},
 	} {
-		t.Run(tc.lives.String(), func(t *testing.T) {
+		t.Run(fmt.Sprint(tc.lives, " looks ", tc.looks), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				sv := dialing(answerError)
 				r := record()
@@ -336,8 +362,10 @@ func TestD16FailuresAreForgottenAfterTheStablePeriod(t *testing.T) {
 				sv.becomes(answerPipe)
 				s := receive(t, r.opened, "OnOpen")
 				time.Sleep(tc.lives)
-				if st := c.State(); tc.stable != (st.Failures == 0) || st.Live != 1 {
-					t.Fatalf("before its end the pool is %+v", st)
+				if tc.looks {
+					if st := c.State(); tc.stable != (st.Failures == 0) || st.Live != 1 {
+						t.Fatalf("before its end the pool is %+v", st)
+					}
 				}
 				sv.becomes(answerError)
 				must(t, (<-sv.far).Close())

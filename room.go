@@ -34,7 +34,7 @@ func (c *core) admit(w *waiter) error {
 			return ErrNotOpen
 		case !c.is(stateOpen):
 			return c.closedError()
-		case c.pending < c.lim.high && (w.turn || w.try || c.mayPass()):
+		case c.pending < c.lim.high && (w.turn || c.mayPass()):
 			return nil
 		case w.try:
 			return ErrBackpressure
@@ -70,20 +70,27 @@ func (c *core) mayPass() bool {
 	return !c.crowded() || (c.filling && c.passed < min(turnSize, (c.lim.high-c.lim.low)/2))
 }
 
-// grant lets the first sender of the queue go on, if it is time for that: from
-// the low watermark on, one after the other, until the high one is reached. It
-// is called with mu held.
+// grant lets the first sender of the queue go on, and tells who asked for
+// Writable, if it is time for that: from the low watermark on, one after the
+// other, until the high one is reached. It is called with mu held.
 func (c *core) grant() {
 	switch {
-	case c.pending <= c.lim.low:
-		c.filling = true
 	case c.pending >= c.lim.high:
 		c.filling = false
+	case c.pending <= c.lim.low:
+		c.filling = true
 	}
-	if c.filling && !c.granted && len(c.queue) > 0 {
+	if !c.filling {
+		return
+	}
+	if !c.granted && len(c.queue) > 0 {
 		c.granted = true
 		close(c.queue[0])
 		c.queue = slices.Delete(c.queue, 0, 1)
+	}
+	if c.room != nil && c.pending <= c.lim.low && c.mayPass() {
+		close(c.room)
+		c.room = nil
 	}
 }
 
@@ -156,7 +163,7 @@ func (c *core) roomLocked() chan struct{} {
 func (c *core) writable() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.is(stateOpen) || c.pending < c.lim.high {
+	if !c.is(stateOpen) || (c.pending < c.lim.high && c.mayPass()) {
 		return closedChan
 	}
 	return c.roomLocked()

@@ -262,7 +262,7 @@ func TestD45FailingFunctionsOfTheConfiguration(t *testing.T) {
 			t.Errorf("failure %d: connected", i)
 		}
 		receive(t, o.failed, "ConnFailed")
-		exchange(t, url)
+		echoesOver(t, url)
 	}
 	if st := srv.Stats(); st.Failed != int64(len(failures)) {
 		t.Fatalf("the statistics are %+v", st)
@@ -296,7 +296,7 @@ func TestD54HandshakesDoNotStallAccepting(t *testing.T) {
 	for range 50 {
 		silentPeer(t, url)
 	}
-	exchange(t, url)
+	echoesOver(t, url)
 	if len(o.failed) != 0 {
 		t.Fatalf("a handshake failed: %v", <-o.failed)
 	}

@@ -145,8 +145,8 @@ func TestURLsAsDialed(t *testing.T) {
 	}
 }
 
-// exchange sends one message over url and back.
-func exchange(t *testing.T, url string) {
+// echoesOver sends one message over url and back.
+func echoesOver(t *testing.T, url string) {
 	t.Helper()
 	r := record()
 	s := dial(t, url, r, getty.Config{})
@@ -181,7 +181,7 @@ func TestURLsAsListenedOn(t *testing.T) {
 			if got := srv.Addrs()[0].String(); !strings.HasSuffix(url, got) {
 				t.Fatalf("the URL is %s and the address %s", url, got)
 			}
-			exchange(t, url)
+			echoesOver(t, url)
 		})
 	}
 }
@@ -199,7 +199,7 @@ func TestURLWithoutHost(t *testing.T) {
 	srv, _ := serve(t, transport{url: func(testing.TB) string { return "tcp://:0" }}, echo, getty.Config{}, nil)
 	_, port, err := net.SplitHostPort(srv.Addrs()[0].String())
 	must(t, err)
-	exchange(t, "tcp://127.0.0.1:"+port)
+	echoesOver(t, "tcp://127.0.0.1:"+port)
 }
 
 func TestOneServerListensOnSeveralURLs(t *testing.T) {
@@ -218,7 +218,7 @@ func TestOneServerListensOnSeveralURLs(t *testing.T) {
 		if kind, _, _ := strings.Cut(url, "://"); !strings.HasPrefix(urls[i], kind) {
 			t.Errorf("URL %d is %s, want the order of %v", i, url, urls)
 		}
-		exchange(t, url)
+		echoesOver(t, url)
 	}
 }
 
@@ -236,7 +236,7 @@ func TestUnixPathThatExists(t *testing.T) {
 	must(t, l.Close())
 	tr := transport{url: func(testing.TB) string { return url }}
 	srv, _ := serve(t, tr, echo, getty.Config{}, nil)
-	exchange(t, url)
+	echoesOver(t, url)
 	must(t, srv.Shutdown(within(t)))
 
 	must(t, os.WriteFile(path, []byte("data"), 0o600))

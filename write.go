@@ -154,11 +154,7 @@ func (c *core) wrote(n int) {
 	c.cur.off += n
 	c.pending -= n
 	c.bytesOut += int64(n)
-	if c.room != nil && c.pending <= c.lim.low {
-		close(c.room)
-		c.room = nil
-	}
-	if c.crowded() {
+	if c.room != nil || c.crowded() {
 		c.grant()
 	}
 	if len(c.cur.bytes()) == 0 {

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build unix && !race && !getty_portable
+
+package getty_test
+
+import (
+	"bufio"
+	"crypto/tls"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/getty-net/getty"
+	"github.com/getty-net/getty/codec"
+)
+
+// What a server allocates is measured with its peers in a process of their own,
+// which is this test binary again: nothing has to be subtracted.
+
+// peerEnv tells TestAllocPeer that it is that process: "URL work count".
+const peerEnv = "GETTY_TEST_ALLOC_PEER"
+
+// TestAllocPeer is the body of the other process and no test.
+func TestAllocPeer(t *testing.T) {
+	job := os.Getenv(peerEnv)
+	if job == "" {
+		t.Skip("for the other process only")
+	}
+	var url, work string
+	var n int
+	_, err := fmt.Sscan(job, &url, &work, &n)
+	must(t, err)
+	switch work {
+	case "sessions":
+		repeat(t, func(count int) {
+			for range count {
+				nc := rawPeer(t, url)
+				exchange(t, nc, 1)
+				must(t, nc.Close())
+			}
+		}, n)
+	case "single", "pipelined":
+		batch := map[string]int{"single": 1, "pipelined": 16}[work]
+		nc := rawPeer(t, url)
+		defer func() { _ = nc.Close() }()
+		repeat(t, func(count int) {
+			for range count / batch {
+				exchange(t, nc, batch)
+			}
+		}, n)
+	default:
+		t.Fatalf("no such work: %q", work)
+	}
+}
+
+// repeat warms up, and does n more when it is told so.
+func repeat(t *testing.T, do func(count int), n int) {
+	do(n / 4)
+	fmt.Println("ready")
+	if _, err := fmt.Scanln(new(string)); err != nil {
+		t.Fatal(err)
+	}
+	do(n)
+	fmt.Println("done")
+	if _, err := fmt.Scanln(new(string)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func rawPeer(t *testing.T, url string) net.Conn {
+	kind, addr, _ := strings.Cut(url, "://")
+	var nc net.Conn
+	var err error
+	if kind == "tls" {
+		nc, err = tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // the certificate is the other process's
+	} else {
+		nc, err = net.Dial(kind, addr)
+	}
+	must(t, err)
+	return nc
+}
+
+// exchange sends a batch of frames in one write and reads the answers.
+func exchange(t *testing.T, nc net.Conn, batch int) {
+	const size = 100
+	frame := binary.BigEndian.AppendUint32(nil, size)
+	frame = append(frame, make([]byte, size)...)
+	out := make([]byte, 0, batch*len(frame))
+	for range batch {
+		out = append(out, frame...)
+	}
+	_, err := nc.Write(out)
+	must(t, err)
+	_, err = io.ReadFull(nc, out)
+	must(t, err)
+}
+
+// allocations starts a server of the []byte echo and a peer process, and
+// returns what was allocated here while that did its n pieces of work.
+func allocations(t *testing.T, tr transport, work string, n int, settled func(getty.Stats) bool) float64 {
+	t.Helper()
+	events := getty.EventFuncs[[]byte]{
+		Message: func(s *getty.Session[[]byte], m []byte) error { return s.Send(m) },
+	}
+	srv, err := getty.NewServer(codec.LengthField{}, events, getty.Config{TLS: serverTLS()})
+	must(t, err)
+	must(t, srv.Listen(tr.url(t)))
+	t.Cleanup(func() { must(t, srv.Shutdown(within(t))) })
+
+	cmd := exec.CommandContext(within(t), os.Args[0], "-test.run=^TestAllocPeer$") //nolint:gosec // this binary
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %s %d", peerEnv, srv.URLs()[0], work, n))
+	in, err := cmd.StdinPipe()
+	must(t, err)
+	pipe, err := cmd.StdoutPipe()
+	must(t, err)
+	must(t, cmd.Start())
+	out := bufio.NewReader(pipe)
+
+	wantLine(t, out, "ready")
+	for !settled(srv.Stats()) {
+		runtime.Gosched()
+	}
+	before := mallocs()
+	say(t, in, "go")
+	wantLine(t, out, "done")
+	for !settled(srv.Stats()) {
+		runtime.Gosched()
+	}
+	made := mallocs() - before
+	say(t, in, "end")
+	must(t, cmd.Wait())
+	return float64(made) / float64(n)
+}
+
+func wantLine(t *testing.T, r *bufio.Reader, want string) {
+	t.Helper()
+	line, err := r.ReadString('\n')
+	if err != nil || line != want+"\n" {
+		t.Fatalf("other process said %q (%v), want %q", line, err, want)
+	}
+}
+
+func say(t *testing.T, w io.Writer, word string) {
+	t.Helper()
+	_, err := fmt.Fprintln(w, word)
+	must(t, err)
+}
+
+func TestAllocEchoPerMessage(t *testing.T) {
+	const messages = 32_000
+	// crypto/tls makes one for each record that it reads.
+	records := map[string]float64{"single/tls": 1, "pipelined/tls": 1. / 16}
+	for _, work := range []string{"single", "pipelined"} {
+		t.Run(work, func(t *testing.T) {
+			eachTransport(t, func(t *testing.T, tr transport) {
+				got := allocations(t, tr, work, messages, func(getty.Stats) bool { return true })
+				t.Logf("%.4f allocations per message", got)
+				if want := records[work+"/"+tr.name]; got > want+0.01 {
+					t.Errorf("%.4f allocations per message, want %.4f", got, want)
+				}
+			})
+		})
+	}
+}
+
+func TestAllocPerSession(t *testing.T) {
+	const sessions = 400
+	// Of the handshake more than of anything else, and that is crypto/tls's.
+	most := map[string]float64{"tls": 1000}
+	eachTransport(t, func(t *testing.T, tr transport) {
+		got := allocations(t, tr, "sessions", sessions, func(st getty.Stats) bool {
+			return st.Closed == st.Opened && st.Opened >= sessions/4
+		})
+		t.Logf("%.1f allocations per session", got)
+		want, special := most[tr.name]
+		if !special {
+			want = 25
+		}
+		if got > want {
+			t.Errorf("%.1f allocations per session opened and closed, want at most %.0f", got, want)
+		}
+	})
+}

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package getty_test
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/getty-net/getty"
+	"github.com/getty-net/getty/codec"
+)
+
+// TestConfigureFails: an error ends the session without OnOpen and OnClose, and
+// is told to the observer. The endpoint goes on.
+func TestConfigureFails(t *testing.T) {
+	for name, configure := range map[string]func(*session, *setup) error{
+		"error": func(*session, *setup) error { return errTest },
+		"cause": func(s *session, _ *setup) error { s.CloseWithCause(errTest); return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachSide(t, func(t *testing.T, open opener) {
+				b := newSaboteur("", nil)
+				ep, nc := open(t, spec{events: b.recorder, configure: configure, cfg: getty.Config{Observer: b}})
+				_, _ = io.Copy(io.Discard, nc)
+				nc.Close()
+				wantCause(t, receive(t, b.failed, "ConnFailed"), errTest)
+				finish(t, ep)
+				if st := ep.Stats(); st.Failed != 1 || st.Opened != 0 || st.Closed != 0 || st.Sessions != 0 {
+					t.Errorf("stats are %+v", st)
+				}
+				if len(b.opened) > 0 {
+					t.Error("OnOpen was called")
+				}
+				wantNoMore(t, b.recorder)
+			})
+		})
+	}
+}
+
+// TestConfigureErrorReachesTheDialer, who counts it as a failure to connect.
+func TestConfigureErrorReachesTheDialer(t *testing.T) {
+	eachTransport(t, func(t *testing.T, tr transport) {
+		_, url := serve(t, tr, echo, getty.Config{}, nil)
+		c := pooled(t, url, record(), getty.ClientConfig{MaxFailures: 1})
+		c.Configure = func(*session, *setup) error { return errTest }
+		if err := c.Connect(within(t)); !errors.Is(err, getty.ErrGaveUp) || !errors.Is(err, errTest) {
+			t.Errorf("Connect: %v", err)
+		}
+		if st := c.Stats(); st.Dials != 1 || st.DialFailures != 1 || st.Failed != 1 {
+			t.Errorf("stats are %+v", st)
+		}
+	})
+}
+
+// TestConfigureChecksItsSetup like any other configuration.
+func TestConfigureChecksItsSetup(t *testing.T) {
+	for field, spoil := range map[string]func(u *setup){
+		"Setup.Events":             func(u *setup) { u.Events = nil },
+		"codec":                    func(u *setup) { u.Codec = nil },
+		"Setup.MaxMessageSize":     func(u *setup) { u.MaxMessageSize = -1 },
+		"Setup.LowWatermark":       func(u *setup) { u.LowWatermark = u.HighWatermark + 1 },
+		"Setup.Backpressure":       func(u *setup) { u.Backpressure = 99 },
+		"Setup.IdleTimeout":        func(u *setup) { u.IdleTimeout = 1 },
+		"Setup.MessageTimeout":     func(u *setup) { u.MessageTimeout = -1 },
+		"Setup.WriteTimeout":       func(u *setup) { u.WriteTimeout = -1 },
+		"Setup.CloseTimeout":       func(u *setup) { u.CloseTimeout = 1 },
+		"Setup.CronPeriod":         func(u *setup) { u.CronPeriod = time.Microsecond },
+		"Setup.Keepalive.Interval": func(u *setup) { u.Keepalive.Interval = 1 },
+		"Setup.Keepalive.Misses":   func(u *setup) { u.Keepalive.Interval, u.Keepalive.Misses = time.Second, 2000 },
+	} {
+		t.Run(field, func(t *testing.T) {
+			b := newSaboteur("", nil)
+			configure := func(_ *session, u *setup) error { spoil(u); return nil }
+			ep, nc := dialRaw(t, transports[0], spec{events: b.recorder, configure: configure, cfg: getty.Config{Observer: b}})
+			_, _ = io.Copy(io.Discard, nc)
+			err := receive(t, b.failed, "ConnFailed")
+			if ce := (*getty.ConfigError)(nil); !errors.As(err, &ce) || ce.Field != field {
+				t.Errorf("error is %v, want a *ConfigError about %s", err, field)
+			}
+			finish(t, ep)
+			wantNoMore(t, b.recorder)
+		})
+	}
+}
+
+// TestConfigureSeesTheConn exactly as it is, with the handshake done.
+func TestConfigureSeesTheConn(t *testing.T) {
+	eachSide(t, func(t *testing.T, open opener) {
+		seen, transport := make(chan string, 1), ""
+		_, nc := open(t, spec{events: record(), configure: func(s *session, _ *setup) error {
+			transport = s.Transport()
+			switch c := s.NetConn().(type) {
+			case *net.TCPConn:
+				seen <- "tcp"
+			case *net.UnixConn:
+				seen <- "unix"
+			case *tls.Conn:
+				if !c.ConnectionState().HandshakeComplete {
+					t.Error("the handshake is not complete")
+				}
+				seen <- "tls"
+			default:
+				t.Errorf("NetConn is a %T", c)
+				seen <- "?"
+			}
+			return nil
+		}})
+		if kind := receive(t, seen, "Configure"); kind != transport {
+			t.Errorf("NetConn is of %s, the transport is %q", kind, transport)
+		}
+		nc.Close()
+	})
+}
+
+// TestConfigureIsBeforeTheSession: sending fails there, values stay, nothing is
+// read, and the session is not listed.
+func TestConfigureIsBeforeTheSession(t *testing.T) {
+	eachSide(t, func(t *testing.T, open opener) {
+		r, entered, leave := record(), make(chan struct{}, 1), newGate(t)
+		var decoded atomic.Int64
+		ep, nc := open(t, spec{events: r, configure: func(s *session, u *setup) error {
+			s.SetValue("key", "value")
+			for _, err := range []error{s.Send("x"), s.TrySend("x"), s.SendContext(t.Context(), "x"), s.SendFrame(t.Context(), []byte("x\n"))} {
+				if !errors.Is(err, getty.ErrNotOpen) || !getty.SafeToRetry(err) {
+					t.Errorf("sending in Configure: %v", err)
+				}
+			}
+			u.Codec = &hooked{onDecode: func([]byte) error { decoded.Add(1); return nil }}
+			entered <- struct{}{}
+			leave.wait()
+			if n := decoded.Load(); n > 0 {
+				t.Errorf("%d messages decoded in Configure", n)
+			}
+			return nil
+		}})
+		receive(t, entered, "Configure")
+		write(t, nc, "message\n")
+		for s := range ep.Sessions() {
+			t.Errorf("session %d is listed", s.ID())
+		}
+		if st := ep.Stats(); st.Sessions != 0 || st.Opening != 1 {
+			t.Errorf("stats are %+v", st)
+		}
+		leave.open()
+		if got := receive(t, r.messages, "message"); got != "message" {
+			t.Errorf("message is %q", got)
+		}
+		if v := receive(t, r.opened, "OnOpen").Value("key"); v != "value" {
+			t.Errorf("the value is %v", v)
+		}
+		if decoded.Load() == 0 {
+			t.Error("the codec of Configure was not used")
+		}
+		nc.Close()
+		wantEnd(t, r, io.EOF)
+	})
+}
+
+// semicolons is a codec of another kind.
+type semicolons struct{ codec.Line }
+
+func (semicolons) Decode(data []byte) (string, int, error) {
+	if msg, _, ok := strings.Cut(string(data), ";"); ok {
+		return msg, len(msg) + 1, nil
+	}
+	return "", 0, nil
+}
+
+func (semicolons) Append(dst []byte, msg string) ([]byte, error) {
+	return append(append(dst, msg...), ';'), nil
+}
+
+// TestConfigureChangesOneSession: codec, listener and limits of its own, while
+// others keep those of the server.
+func TestConfigureChangesOneSession(t *testing.T) {
+	eachTransport(t, func(t *testing.T, tr transport) {
+		var own atomic.Bool
+		common, special := record(), record()
+		for _, r := range []*recorder{common, special} {
+			r.onMessage = func(s *session, m string) error { return s.Send(m) }
+		}
+		_, url := serve(t, tr, common, getty.Config{}, func(srv *getty.Server[string]) {
+			srv.Configure = func(_ *session, u *setup) error {
+				if own.Load() {
+					u.Codec, u.Events, u.MaxMessageSize = semicolons{}, special, 10
+					u.CronPeriod = time.Millisecond
+				}
+				return nil
+			}
+		})
+		first := peer(t, url)
+		ask(t, first, "before")
+		own.Store(true)
+		nc := peer(t, url)
+		write(t, nc, "a\n;b;")
+		halves := make([]byte, len("a\n;b;"))
+		_, err := io.ReadFull(nc, halves)
+		must(t, err)
+		if string(halves) != "a\n;b;" {
+			t.Errorf("answer is %q", halves)
+		}
+		receive(t, special.crons, "OnCron")
+		write(t, nc, "longer than ten bytes;")
+		readAll(t, nc)
+		nc.Close()
+		wantEnd(t, special, getty.ErrMessageTooLong)
+		ask(t, first, "longer than ten bytes")
+		if len(common.crons)+len(common.closed) > 0 || len(common.opened) != 1 {
+			t.Error("the listener of the server has seen events of the special session")
+		}
+	})
+}
+
+// TestConfigureSetsTheKeepalive with the codec of the session.
+func TestConfigureSetsTheKeepalive(t *testing.T) {
+	eachSide(t, func(t *testing.T, open opener) {
+		r := record()
+		_, nc := open(t, spec{events: r, configure: func(_ *session, u *setup) error {
+			u.Codec = semicolons{}
+			u.Keepalive.Interval = time.Millisecond
+			return u.SetKeepalive("ping")
+		}})
+		want := make([]byte, len("ping;"))
+		_, err := io.ReadFull(nc, want)
+		must(t, err)
+		if string(want) != "ping;" {
+			t.Errorf("keepalive is %q", want)
+		}
+		wantEnd(t, r, getty.ErrKeepalive)
+	})
+}

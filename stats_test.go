@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package getty_test
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/getty-net/getty"
+)
+
+func TestD52CountersAreExactOnBothEnds(t *testing.T) {
+	const sessions, share = 4, 250
+	eachTransport(t, func(t *testing.T, tr transport) {
+		srv, url := serve(t, tr, echo, getty.Config{}, nil)
+		var bytes, messages int64
+		var all []*session
+		for n := range sessions {
+			r := record()
+			s := dial(t, url, r, getty.Config{})
+			all = append(all, s)
+			var own int64
+			for i := range share {
+				line := numbered(n, i, i*97%5000)
+				must(t, s.Send(line))
+				own += int64(len(line) + 1)
+			}
+			for range share {
+				receive(t, r.messages, "answer")
+			}
+			must(t, s.Close())
+			wantEnd(t, r, nil)
+			want := getty.SessionStats{BytesIn: own, BytesOut: own, MessagesIn: share, MessagesOut: share}
+			if got := s.Stats(); got != want {
+				t.Errorf("session's stats are %+v, want %+v", got, want)
+			}
+			bytes, messages = bytes+own, messages+share
+		}
+		must(t, srv.Shutdown(within(t)))
+		st := srv.Stats()
+		if st.BytesIn != bytes || st.BytesOut != bytes || st.MessagesIn != messages || st.MessagesOut != messages {
+			t.Errorf("server's stats are %+v, want %d bytes and %d messages each way", st, bytes, messages)
+		}
+		if st.Opened != sessions || st.Closed != sessions || st.Sessions != 0 || st.Pending != 0 || st.Causes["eof"] != sessions {
+			t.Errorf("server's stats are %+v, want %d sessions opened and closed by their peers", st, sessions)
+		}
+	})
+}
+
+func TestD52CountersAre64BitsWide(t *testing.T) {
+	for _, typ := range []reflect.Type{reflect.TypeFor[getty.SessionStats](), reflect.TypeFor[getty.Stats]()} {
+		for i := range typ.NumField() {
+			f := typ.Field(i)
+			switch f.Name {
+			case "Pending", "Sessions", "Opening", "Causes": // no sums, they fall again
+			default:
+				if f.Type.Kind() != reflect.Int64 {
+					t.Errorf("%s.%s is %v, want int64", typ.Name(), f.Name, f.Type)
+				}
+			}
+		}
+	}
+}
+
+func TestD52LivingAndClosedSessionsAreSummedUpOnce(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, v *virtual) {
+		srv := v.serve(t, echo, getty.Config{}, nil)
+		for i := range 5 {
+			nc := v.dial(t)
+			ask(t, nc, "hello")
+			if i%2 == 0 {
+				_ = nc.Close()
+			}
+		}
+		v.tape(v.dial(t)).text()
+		st := srv.Stats()
+		if st.BytesIn != 30 || st.BytesOut != 30 || st.MessagesIn != 5 || st.MessagesOut != 5 {
+			t.Errorf("stats are %+v, want 5 messages of 6 bytes", st)
+		}
+		if st.Opened != 6 || st.Closed != 3 || st.Sessions != 3 {
+			t.Errorf("stats are %+v, want 6 opened and 3 closed", st)
+		}
+	})
+}
+
+// logged is a log that can be read while it is written.
+type logged struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *logged) text() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
+func TestD53PayloadsAreNeverLoggedAndReturnedErrorsNeither(t *testing.T) {
+	const secret = "hunter2"
+	eachTransport(t, func(t *testing.T, tr transport) {
+		var log logged
+		r := record()
+		r.onMessage = func(s *session, m string) error {
+			switch {
+			case strings.HasPrefix(m, "panic"):
+				panic("a listener's own words")
+			case strings.HasPrefix(m, "error"):
+				return errors.New("a listener's own words")
+			}
+			return s.Send(m)
+		}
+		cfg := getty.Config{
+			MaxMessageSize: 100,
+			Logger:         slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		}
+		srv, url := serve(t, tr, r, cfg, nil)
+		for _, line := range []string{"fine " + secret, "error " + secret, "panic " + secret, strings.Repeat(secret, 100), secret} {
+			nc := peer(t, url)
+			s := receive(t, r.opened, "OnOpen")
+			write(t, nc, line+"\n")
+			halfClose(t, nc)
+			receive(t, r.closed, "OnClose")
+			_ = nc.Close()
+			wantSendError(t, s.Send(secret), getty.ErrClosed)
+			if err := s.Send(secret + "\n"); strings.Contains(err.Error(), secret) {
+				t.Errorf("error %q has the payload", err)
+			}
+		}
+		must(t, srv.Shutdown(within(t)))
+		if got := log.text(); strings.Contains(got, secret) {
+			t.Errorf("payload was logged: %s", got)
+		} else if got != "" {
+			t.Errorf("what OnClose and callers were told was logged, too: %s", got)
+		}
+	})
+}
