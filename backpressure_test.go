@@ -308,7 +308,7 @@ func TestG5BlockingInsideOnMessageStopsReading(t *testing.T) {
 
 func TestG5TwoPeersThatAmplifyEndWithErrWriteTimeout(t *testing.T) {
 	eachTransport(t, func(t *testing.T, tr transport) {
-		cfg := getty.Config{HighWatermark: 64 << 10, WriteTimeout: 300 * time.Millisecond}
+		cfg := getty.Config{HighWatermark: 64 << 10, WriteTimeout: 150 * time.Millisecond}
 		text := strings.Repeat("a", 32<<10)
 		twice := func(s *session, m string) error {
 			return errors.Join(s.Send(m), s.Send(m))

@@ -355,7 +355,7 @@ func TestG9ConfigurationIsCopied(t *testing.T) {
 		t.Cleanup(func() { must(t, srv.Shutdown(within(t))) })
 		copy(frame, "WRONG\n")
 		cfg.TLS.Certificates = nil
-		cfg.TLS.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return nil, errRefused }
+		cfg.TLS.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return nil, errNoService }
 		must(t, srv.Listen(tr.url(t)))
 
 		r := record()

@@ -347,8 +347,8 @@ func TestServeReturnsTheErrorOfItsListener(t *testing.T) {
 	srv, err := getty.NewServer(codec.Line{}, echo, getty.Config{})
 	must(t, err)
 	l := newPipeListener()
-	l.errs <- errRefused
-	if err := srv.Serve(l); !errors.Is(err, errRefused) {
+	l.errs <- errNoService
+	if err := srv.Serve(l); !errors.Is(err, errNoService) {
 		t.Fatalf("the error is %v", err)
 	}
 	ended(t, l.closed, "Close of the listener")

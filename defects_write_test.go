@@ -142,6 +142,7 @@ func TestD24ABigMessageIsNotSplitByOthers(t *testing.T) {
 	eachTransport(t, func(t *testing.T, tr transport) {
 		s, nc := accepted(t, tr, record(), getty.Config{}, nil)
 		big := strings.Repeat("B", 5<<20) // no kernel takes that at once
+		bigLine := big + "\n"
 		const senders, share = 4, 200
 		var sending sync.WaitGroup
 		defer sending.Wait()
@@ -163,7 +164,7 @@ func TestD24ABigMessageIsNotSplitByOthers(t *testing.T) {
 		for range senders * share {
 			line, err := lines.ReadString('\n')
 			must(t, err)
-			if line != big+"\n" && line != "small\n" {
+			if line != bigLine && line != "small\n" {
 				t.Fatalf("a message of %d bytes: %.20q", len(line), line)
 			}
 		}

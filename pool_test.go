@@ -4,7 +4,6 @@ package getty_test
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -22,143 +21,6 @@ import (
 	"github.com/getty-net/getty"
 	"github.com/getty-net/getty/codec"
 )
-
-// The certificate is made here, with the real clock: inside a bubble of
-// synctest it would be one of the year 2000, for all tests.
-var _, _ = certificate()
-
-// errRefused is the error of Dial hooks that fail.
-var errRefused = errors.New("refused by the test")
-
-// quick are settings under which a client tries again at once. A session counts
-// as stable after a millisecond.
-func quick(size int) getty.ClientConfig {
-	return getty.ClientConfig{
-		PoolSize:     size,
-		StablePeriod: time.Millisecond,
-		Backoff:      getty.Backoff{Min: time.Millisecond, Max: 2 * time.Millisecond},
-		Config:       getty.Config{CloseTimeout: 50 * time.Millisecond},
-	}
-}
-
-// holder is a raw server that holds what it accepts until it is dropped.
-type holder struct {
-	url   string
-	conns chan net.Conn // accepted and past the handshake
-	open  atomic.Int64  // accepted and not dropped
-	most  atomic.Int64  // of open, ever
-}
-
-func hold(t testing.TB, tr transport) *holder {
-	t.Helper()
-	kind, addr, _ := strings.Cut(tr.url(t), "://")
-	network := kind
-	if kind == "tls" {
-		network = "tcp"
-	}
-	l, err := net.Listen(network, addr)
-	must(t, err)
-	h := &holder{url: kind + "://" + l.Addr().String(), conns: make(chan net.Conn, 1<<12)}
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for {
-			nc, err := l.Accept()
-			if err != nil {
-				return
-			}
-			h.count()
-			wg.Go(func() { h.take(nc, kind) })
-		}
-	})
-	t.Cleanup(func() {
-		_ = l.Close()
-		wg.Wait()
-		close(h.conns)
-		for nc := range h.conns {
-			_ = nc.Close()
-		}
-	})
-	return h
-}
-
-func (h *holder) count() {
-	n := h.open.Add(1)
-	for most := h.most.Load(); n > most && !h.most.CompareAndSwap(most, n); most = h.most.Load() {
-	}
-}
-
-func (h *holder) take(nc net.Conn, kind string) {
-	_ = nc.SetDeadline(time.Now().Add(limit))
-	if kind == "tls" {
-		tc := tls.Server(nc, serverTLS())
-		if tc.Handshake() != nil {
-			h.drop(nc)
-			return
-		}
-		nc = tc
-	}
-	h.conns <- nc
-}
-
-// drop closes one end. It is not counted any more before the client can know.
-func (h *holder) drop(nc net.Conn) {
-	h.open.Add(-1)
-	_ = nc.Close()
-}
-
-// route is a Dial hook that goes to a place that can be changed.
-type route struct {
-	url     atomic.Pointer[string] // nil: dials hang until their context ends
-	hanging chan struct{}          // told of each dial that hangs
-}
-
-func routeTo(url string) *route {
-	r := &route{hanging: make(chan struct{}, 1024)}
-	r.to(url)
-	return r
-}
-
-func (r *route) to(url string) { r.url.Store(&url) }
-func (r *route) hang()         { r.url.Store(nil) }
-
-func (r *route) dial(ctx context.Context, network, _ string) (net.Conn, error) {
-	url := r.url.Load()
-	if url == nil {
-		r.hanging <- struct{}{}
-		<-ctx.Done()
-		return nil, ctx.Err()
-	}
-	_, addr, _ := strings.Cut(*url, "://")
-	var d net.Dialer
-	return d.DialContext(ctx, network, addr)
-}
-
-// connected makes a client and fills its pool.
-func connected(t testing.TB, url string, events getty.EventListener[string], cfg getty.ClientConfig) *getty.Client[string] {
-	t.Helper()
-	c := pooled(t, url, events, cfg)
-	must(t, c.Connect(within(t)))
-	return c
-}
-
-// reaches waits until look gives want.
-func reaches[T comparable](t testing.TB, want T, what string, look func() T) {
-	t.Helper()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	end := time.After(limit)
-	for {
-		got := look()
-		if got == want {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-end:
-			t.Fatalf("%s stays at %v, want %v", what, got, want)
-		}
-	}
-}
 
 // D18, as the server sees it: sessions die in bursts while callers press for more.
 func TestG7PoolIsNeverOvershot(t *testing.T) {
@@ -186,30 +48,6 @@ func TestG7PoolIsNeverOvershot(t *testing.T) {
 			t.Fatalf("%d connections are left, the pool is one of %d", open, size)
 		}
 	})
-}
-
-// pressing asks the client for sessions from several goroutines until the
-// function that it returns is called.
-func pressing(t testing.TB, c *getty.Client[string]) (stop func()) {
-	ctx, cancel := context.WithCancel(context.Background())
-	var wg sync.WaitGroup
-	for _, call := range []func() error{
-		func() error { return c.Connect(ctx) },
-		func() error { _, err := c.Session(ctx); return err },
-		func() error { return c.Send(ctx, "x") },
-	} {
-		wg.Go(func() {
-			pace := time.NewTicker(200 * time.Microsecond)
-			defer pace.Stop()
-			for ctx.Err() == nil {
-				if err := call(); err != nil && ctx.Err() == nil && getty.SafeToRetry(err) {
-					t.Error(err)
-				}
-				<-pace.C
-			}
-		})
-	}
-	return func() { cancel(); wg.Wait() }
 }
 
 // countedConn is a connection of a client that leaves the count when it is closed.
@@ -401,7 +239,7 @@ func TestSessionEndsWithItsContext(t *testing.T) {
 		c := pooled(t, tr.url(t), record(), getty.ClientConfig{
 			Backoff:     getty.Backoff{Min: time.Millisecond, Max: time.Millisecond},
 			OnReconnect: func(int, error) { failed <- struct{}{} },
-			Dial:        func(context.Context, string, string) (net.Conn, error) { return nil, errRefused },
+			Dial:        func(context.Context, string, string) (net.Conn, error) { return nil, errNoService },
 		})
 		ctx, cancel := context.WithCancelCause(context.Background())
 		enough := errors.New("enough")
@@ -418,7 +256,7 @@ func TestSessionEndsWithItsContext(t *testing.T) {
 		cancel(enough)
 		for range calls {
 			err := receive(t, results, "result")
-			if !errors.Is(err, enough) || !errors.Is(err, errRefused) {
+			if !errors.Is(err, enough) || !errors.Is(err, errNoService) {
 				t.Errorf("the error is %v, want the context's and the last failure", err)
 			}
 		}

@@ -10,7 +10,6 @@ import (
 	"net"
 	"runtime"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -18,99 +17,10 @@ import (
 
 	"github.com/getty-net/getty"
 	"github.com/getty-net/getty/codec"
-	"github.com/getty-net/getty/internal/backoff"
 )
 
 // Everything here runs in the virtual time of synctest: a pause lasts exactly
 // as long as it says, and between two pauses no time passes.
-
-// service is the other side of a client under synctest: a Dial hook that notes
-// when it is called.
-type service struct {
-	answer atomic.Pointer[answer]
-	far    chan net.Conn // the other ends, from answerPipe
-
-	start time.Time
-	mu    sync.Mutex
-	at    []time.Duration // of the dials, since start
-}
-
-// answer is what a service does with a dial.
-type answer func(ctx context.Context, sv *service) (net.Conn, error)
-
-func dialing(a answer) *service {
-	sv := &service{start: time.Now(), far: make(chan net.Conn, 4096)}
-	sv.becomes(a)
-	return sv
-}
-
-func (sv *service) becomes(a answer) { sv.answer.Store(&a) }
-
-func (sv *service) dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	sv.mu.Lock()
-	sv.at = append(sv.at, time.Since(sv.start))
-	sv.mu.Unlock()
-	return (*sv.answer.Load())(ctx, sv)
-}
-
-func (sv *service) dials() int {
-	sv.mu.Lock()
-	defer sv.mu.Unlock()
-	return len(sv.at)
-}
-
-// pauses are the times between rounds of n dials at the same time.
-func (sv *service) pauses(t testing.TB, n int) []time.Duration {
-	t.Helper()
-	sv.mu.Lock()
-	defer sv.mu.Unlock()
-	var ps []time.Duration
-	for i, at := range sv.at {
-		switch {
-		case i%n != 0 && at != sv.at[i-1]:
-			t.Fatalf("dials of one round at different times: %v", sv.at)
-		case i%n == 0 && i > 0:
-			ps = append(ps, at-sv.at[i-1])
-		}
-	}
-	return ps
-}
-
-func answerPipe(_ context.Context, sv *service) (net.Conn, error) {
-	near, far := net.Pipe()
-	sv.far <- far
-	return near, nil
-}
-
-func answerError(context.Context, *service) (net.Conn, error) { return nil, errRefused }
-
-func answerNever(ctx context.Context, _ *service) (net.Conn, error) {
-	<-ctx.Done()
-	return nil, ctx.Err()
-}
-
-func answerEOF(context.Context, *service) (net.Conn, error) {
-	near, far := net.Pipe()
-	return near, far.Close()
-}
-
-func answerLine(line string) answer {
-	return func(context.Context, *service) (net.Conn, error) {
-		near, far := net.Pipe()
-		go func() { _, _ = io.WriteString(far, line) }()
-		go func() { _, _ = io.Copy(io.Discard, far) }()
-		return near, nil
-	}
-}
-
-// the default backoff, and the pause after the n-th failure within it.
-func checkPause(t testing.TB, n int, pause, slack time.Duration) {
-	t.Helper()
-	longest := backoff.Ceiling(n, getty.DefaultBackoffMin, getty.DefaultBackoffMax)
-	if pause < longest/2 || pause > longest+slack {
-		t.Fatalf("the pause after failure %d is %v, want %v to %v", n, pause, longest/2, longest+slack)
-	}
-}
 
 func TestG7PausesGrowAndAreJittered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -256,7 +166,7 @@ func TestD15ConnectStartsAnew(t *testing.T) {
 			PoolSize: 2, MaxFailures: 3, Dial: sv.dial, OnGiveUp: func(err error) { gaveUp <- err },
 		})
 		for i := range 3 {
-			if err := c.Connect(t.Context()); !errors.Is(err, getty.ErrGaveUp) || !errors.Is(err, errRefused) {
+			if err := c.Connect(t.Context()); !errors.Is(err, getty.ErrGaveUp) || !errors.Is(err, errNoService) {
 				t.Fatalf("the error is %v", err)
 			}
 			receive(t, gaveUp, "OnGiveUp")
@@ -306,7 +216,7 @@ func TestD15AttemptsUnderWayWhenGivingUp(t *testing.T) {
 			t.Fatalf("the pool is %+v", st)
 		}
 		time.Sleep(time.Hour)
-		if st := c.State(); !st.GaveUp || st.Failures != 1 || len(gaveUp) != 1 || sv.dials() != 4 {
+		if st := c.State(); !st.GaveUp || st.Failures != 2 || len(gaveUp) != 1 || sv.dials() != 4 {
 			t.Fatalf("after %d dials OnGiveUp came %d times, the pool is %+v", sv.dials(), len(gaveUp), st)
 		}
 	})
@@ -434,7 +344,7 @@ func TestOnReconnectComesBeforeTheAttempt(t *testing.T) {
 		receive(t, sv.far, "second far end")
 		receive(t, sv.far, "far end of the session in the place of the lost one")
 		synctest.Wait()
-		want := []string{"2 1 " + fmt.Sprint(c1(errRefused)), "4 2 " + fmt.Sprint(c1(errRefused)), "8 0 EOF"}
+		want := []string{"2 1 " + fmt.Sprint(c1(errNoService)), "4 2 " + fmt.Sprint(c1(errNoService)), "8 0 EOF"}
 		if fmt.Sprint(told) != fmt.Sprint(want) {
 			t.Fatalf("OnReconnect was told %q, want %q", told, want)
 		}

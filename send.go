@@ -51,24 +51,35 @@ func (s *Session[M]) send(w *waiter, msg M) error {
 func (s *Session[M]) encode(dst []byte, msg M) (b []byte, err error) {
 	returned := false
 	defer func() {
-		if returned {
-			return
+		if !returned {
+			b, err = dst, s.encodePanicked(recover())
 		}
-		if r := recover(); r != nil {
-			b, err = dst, &PanicError{Value: r, Stack: debug.Stack()}
-			return
-		}
-		s.cancelSend()
 	}()
 	b, err = s.codec.Append(dst, msg)
 	returned = true
-	if err != nil {
-		return dst, fmt.Errorf("encode: %w", err)
-	}
-	if len(b) < len(dst) {
-		return dst, fmt.Errorf("%w: Append returned %d bytes for a buffer of %d", ErrCodec, len(b), len(dst))
+	if err != nil || len(b) < len(dst) {
+		return dst, badEncoding(len(b), len(dst), err)
 	}
 	return b, nil
+}
+
+// encodePanicked is for an Append that did not return. recovered is nil after
+// runtime.Goexit, when nobody else will release mu.
+func (c *core) encodePanicked(recovered any) error {
+	if recovered == nil {
+		c.cancelSend()
+		return ErrGoexit
+	}
+	return &PanicError{Value: recovered, Stack: debug.Stack()}
+}
+
+// badEncoding says what is wrong with an Append that returned n bytes for a
+// buffer of had.
+func badEncoding(n, had int, err error) error {
+	if err != nil {
+		return fmt.Errorf("encode: %w", err)
+	}
+	return fmt.Errorf("%w: Append returned %d bytes for a buffer of %d", ErrCodec, n, had)
 }
 
 func sendError(err error) error {

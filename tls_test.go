@@ -239,7 +239,7 @@ func TestD45FailingFunctionsOfTheConfiguration(t *testing.T) {
 	cert, _ := certificate()
 	failures := []func() (*tls.Certificate, error){
 		func() (*tls.Certificate, error) { return nil, nil },
-		func() (*tls.Certificate, error) { return nil, errRefused },
+		func() (*tls.Certificate, error) { return nil, errNoService },
 		func() (*tls.Certificate, error) { panic("no certificate") },
 		func() (*tls.Certificate, error) { runtime.Goexit(); return nil, nil },
 	}
@@ -273,15 +273,15 @@ func TestD45FailingFunctionsOfTheConfiguration(t *testing.T) {
 func TestD45FailingFunctionsOfTheClient(t *testing.T) {
 	_, url := serve(t, overTLS, echo, getty.Config{}, nil)
 	for name, fail := range map[string]func() error{
-		"fails":  func() error { return errRefused },
-		"panics": func() error { panic(errRefused) },
+		"fails":  func() error { return errNoService },
+		"panics": func() error { panic(errNoService) },
 		"exits":  func() error { runtime.Goexit(); return nil },
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := clientTLS()
 			cfg.VerifyConnection = func(tls.ConnectionState) error { return fail() }
 			for _, err := range bothClients(t, url, getty.ClientConfig{Config: getty.Config{TLS: cfg}}) {
-				if !errors.Is(err, errRefused) && !errors.Is(err, getty.ErrGoexit) {
+				if !errors.Is(err, errNoService) && !errors.Is(err, getty.ErrGoexit) {
 					t.Errorf("the error is %v", err)
 				}
 			}

@@ -132,10 +132,10 @@ func TestURLsAsDialed(t *testing.T) {
 				MaxFailures: 1,
 				Dial: func(_ context.Context, network, address string) (net.Conn, error) {
 					dialed <- [2]string{network, address}
-					return nil, errRefused
+					return nil, errNoService
 				},
 			})
-			if err := c.Connect(within(t)); !errors.Is(err, errRefused) {
+			if err := c.Connect(within(t)); !errors.Is(err, errNoService) {
 				t.Fatal(err)
 			}
 			if got := receive(t, dialed, "dial"); got != [2]string{tc.network, tc.address} {

@@ -31,7 +31,7 @@ func TestWindowKeepsBytesInOrder(t *testing.T) {
 	var in window
 	var want []byte // what must be in the window
 	next := byte(0)
-	for range 5000 {
+	for range 2500 {
 		switch rnd.IntN(4) {
 		case 0, 1:
 			space := in.space()

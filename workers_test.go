@@ -39,11 +39,11 @@ type tasks struct {
 	n       atomic.Int64
 }
 
-var errRefused = errors.New("no more work")
+var errPoolFull = errors.New("no more work")
 
 func (x *tasks) Submit(task func()) error {
 	if x.refuse.Load() {
-		return errRefused
+		return errPoolFull
 	}
 	x.n.Add(1)
 	x.running.Go(task)
@@ -216,7 +216,7 @@ func TestExecutorThatRefusesEndsTheSessionAlone(t *testing.T) {
 		x.refuse.Store(true)
 		write(t, first, "refused\n")
 		halfClose(t, first)
-		wantEnd(t, r, errRefused)
+		wantEnd(t, r, errPoolFull)
 		if got := readAll(t, first); got != "" {
 			t.Errorf("peer got %q", got)
 		}
