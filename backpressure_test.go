@@ -57,7 +57,7 @@ func countLines(t testing.TB, nc net.Conn) int {
 	for {
 		m, err := nc.Read(b)
 		n += strings.Count(string(b[:m]), "\n")
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return n
 		}
 		must(t, err)
@@ -385,7 +385,7 @@ func TestD28StalledSessionsEndOverEachTransport(t *testing.T) {
 			r := record()
 			s, _ := accepted(t, tr, r, getty.Config{WriteTimeout: 50 * time.Millisecond}, nil)
 			must(t, s.Send(strings.Repeat("x", 16<<20)))
-			var want error = getty.ErrWriteTimeout
+			want := getty.ErrWriteTimeout
 			if closing {
 				must(t, s.Close())
 				want = nil

@@ -130,7 +130,7 @@ func TestG4FirstCauseWins(t *testing.T) {
 					write(t, nc, "message\n")
 					_, _ = io.Copy(io.Discard, nc)
 					nc.Close()
-					if cause := receive(t, r.closed, "OnClose"); cause != want {
+					if cause := receive(t, r.closed, "OnClose"); !errors.Is(cause, want) {
 						t.Errorf("cause is %v, want %v", cause, want)
 					}
 					finish(t, ep)

@@ -51,7 +51,7 @@ func slowRead(t testing.TB, nc net.Conn) (total int) {
 	for {
 		n, err := nc.Read(buf)
 		total += n
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return total
 		}
 		if err != nil {

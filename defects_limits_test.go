@@ -267,12 +267,12 @@ func TestD54MaxSessionsPerAddr(t *testing.T) {
 			if err := <-o.failed; !errors.Is(err, getty.ErrTooManySessions) {
 				t.Fatalf("%s: ConnFailed got %v", tc.addr, err)
 			}
-			if _, err := far.Read(make([]byte, 1)); err != io.EOF {
+			if _, err := far.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 				t.Fatalf("%s: the far end got %v", tc.addr, err)
 			}
 		}
 		must(t, kept[0].Close())
-		<-o.closed
+		receive(t, o.closed, "SessionClosed")
 		l.connectFrom("192.0.2.1:1004")
 		receive(t, r.opened, "OnOpen in the place that became free")
 		l.connectFrom("192.0.2.1:1005")

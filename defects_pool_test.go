@@ -143,7 +143,7 @@ func TestD19FailingOnOpenIsAFailure(t *testing.T) {
 			t.Fatalf("the error is %v", err)
 		}
 		for range rounds {
-			if cause := receive(t, r.closed, "OnClose"); cause != refusal {
+			if cause := receive(t, r.closed, "OnClose"); !errors.Is(cause, refusal) {
 				t.Fatalf("the cause is %v", cause)
 			}
 		}
@@ -194,14 +194,14 @@ func TestD17ReconnectMayStopOnEOF(t *testing.T) {
 		asked := make(chan error, size)
 		c.Reconnect = func(_ *session, cause error) bool {
 			asked <- cause
-			return cause != io.EOF
+			return cause != io.EOF //nolint:errorlint // as docs/lifecycle.md has it
 		}
 		must(t, c.Connect(within(t)))
 		for range size {
 			h.drop(receive(t, h.conns, "connection"))
 		}
 		for range size {
-			if cause := receive(t, asked, "question"); cause != io.EOF {
+			if cause := receive(t, asked, "question"); !errors.Is(cause, io.EOF) {
 				t.Fatalf("Reconnect was asked about %v", cause)
 			}
 		}

@@ -18,7 +18,7 @@ import (
 // selfDial connects a socket to its own address, as TCP's simultaneous open
 // does by chance with a dead port of the ephemeral range. (net.Dialer notices
 // it, but not for a source port that was asked for.)
-func selfDial(t testing.TB) (hook func(ctx context.Context, network, address string) (net.Conn, error), dialed func() []net.Conn) {
+func selfDial() (hook func(ctx context.Context, network, address string) (net.Conn, error), dialed func() []net.Conn) {
 	var mu sync.Mutex
 	var conns []net.Conn
 	hook = func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -51,7 +51,7 @@ func TestD13SelfConnectIsAFailedDial(t *testing.T) {
 		must(t, err)
 		must(t, l.Close()) // a dead port
 		url = strings.TrimSuffix(url, "0") + strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
-		hook, dialed := selfDial(t)
+		hook, dialed := selfDial()
 		r := record()
 		c := pooled(t, url, r, getty.ClientConfig{Dial: hook, MaxFailures: 1})
 		err = c.Connect(within(t))

@@ -61,7 +61,7 @@ func (c *scriptConn) netConn() net.Conn { return c.Conn }
 
 func (c *scriptConn) close() error {
 	c.once.Do(func() { close(c.ended) })
-	return c.Conn.Close()
+	return c.Close()
 }
 
 // scripted opens a session over sc. It ends with the test.
@@ -150,8 +150,8 @@ func TestD28EveryWaitHasTheWholeWriteTimeout(t *testing.T) {
 		calls := 0
 		sc := newScriptConn(func(p []byte, wait bool) (int, error) {
 			calls++
-			switch {
-			case calls == 1 || calls == 2:
+			switch calls {
+			case 1, 2:
 				return 0, errAgain // so that the drainer waits once
 			default:
 				// Then each write takes its time, and there is always progress.

@@ -113,9 +113,11 @@ func ExampleClient() {
 // socket options before anything is read.
 func ExampleServer_configure() {
 	type userKey struct{}
+	opened := make(chan struct{})
 	events := getty.EventFuncs[string]{
 		Open: func(s *getty.Session[string]) error {
 			fmt.Println("open for", s.Value(userKey{}))
+			close(opened)
 			return nil
 		},
 	}
@@ -136,10 +138,10 @@ func ExampleServer_configure() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	<-opened
 	if err := s.Close(); err != nil {
 		log.Fatal(err)
 	}
-	<-s.Done()
 	stop(srv)
 	// Output: open for alice
 }

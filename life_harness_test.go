@@ -111,7 +111,7 @@ func readLines(t testing.TB, nc net.Conn) (lines int) {
 	for {
 		n, err := nc.Read(buf)
 		lines += bytes.Count(buf[:n], []byte{'\n'})
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return lines
 		}
 		must(t, err)

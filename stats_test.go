@@ -19,11 +19,9 @@ func TestD52CountersAreExactOnBothEnds(t *testing.T) {
 	eachTransport(t, func(t *testing.T, tr transport) {
 		srv, url := serve(t, tr, echo, getty.Config{}, nil)
 		var bytes, messages int64
-		var all []*session
 		for n := range sessions {
 			r := record()
 			s := dial(t, url, r, getty.Config{})
-			all = append(all, s)
 			var own int64
 			for i := range share {
 				line := numbered(n, i, i*97%5000)

@@ -175,7 +175,7 @@ func (v *virtual) wantEndAt(t *testing.T, r *recorder, at time.Duration, want er
 	if len(r.closed) > 0 {
 		t.Fatalf("session ended before %v, cause %v", at, <-r.closed)
 	}
-	time.Sleep(1)
+	time.Sleep(time.Nanosecond)
 	synctest.Wait()
 	if len(r.closed) == 0 {
 		t.Fatalf("session has not ended at %v", at)

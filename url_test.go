@@ -247,3 +247,19 @@ func TestUnixPathThatExists(t *testing.T) {
 		t.Fatalf("the file holds %q now: %v", data, err)
 	}
 }
+
+// A socket of another kind refuses to be dialed, but it is not stale.
+func TestUnixPathOfADatagramSocket(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	pc, err := net.ListenPacket("unixgram", path)
+	if err != nil {
+		t.Skip("no such sockets here:", err)
+	}
+	t.Cleanup(func() { _ = pc.Close() })
+	if err := listenOn(t, "unix://"+path); err == nil {
+		t.Fatal("listens where another process does")
+	}
+	if _, err := os.Lstat(path); err != nil {
+		t.Fatalf("the other's socket is gone: %v", err)
+	}
+}

@@ -16,8 +16,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/panjf2000/ants/v2"
-
 	"github.com/getty-net/getty"
 )
 
@@ -58,17 +56,6 @@ func (inline) Submit(task func()) error {
 	return nil
 }
 
-// The pool that comes with the package runs goroutines of its own.
-func init() { ants.Release() }
-
-func antsPool(t testing.TB, size int, opts ...ants.Option) *ants.Pool {
-	t.Helper()
-	p, err := ants.NewPool(size, append(opts, ants.WithDisablePurge(true))...)
-	must(t, err)
-	t.Cleanup(func() { must(t, p.ReleaseTimeout(limit)) })
-	return p
-}
-
 // executors are the ways to run OnMessage elsewhere, and how many at a time.
 var executors = []struct {
 	name string
@@ -77,7 +64,6 @@ var executors = []struct {
 }{
 	{"workers", 3, func(testing.TB) getty.Config { return getty.Config{Workers: 3} }},
 	{"one worker", 1, func(testing.TB) getty.Config { return getty.Config{Workers: 1} }},
-	{"ants", 3, func(t testing.TB) getty.Config { return getty.Config{Executor: antsPool(t, 3)} }},
 	{"goroutines", 8, func(testing.TB) getty.Config { return getty.Config{Executor: new(tasks)} }},
 	{"inline", 8, func(testing.TB) getty.Config { return getty.Config{Executor: inline{}} }},
 }
@@ -226,25 +212,6 @@ func TestExecutorThatRefusesEndsTheSessionAlone(t *testing.T) {
 	})
 }
 
-func TestExecutorOfAntsThatIsFullEndsTheSession(t *testing.T) {
-	eachTransport(t, func(t *testing.T, tr transport) {
-		r, g := record(), newGate(t)
-		r.onMessage = func(*session, string) error {
-			g.wait()
-			return nil
-		}
-		cfg := getty.Config{Executor: antsPool(t, 1, ants.WithNonblocking(true))}
-		_, url := serve(t, tr, r, cfg, nil)
-		t.Cleanup(g.open) // before the server shuts down
-		busy, refused := peer(t, url), peer(t, url)
-		write(t, busy, "busy\n")
-		receive(t, r.messages, "message")
-		write(t, refused, "refused\n")
-		halfClose(t, refused)
-		wantEnd(t, r, ants.ErrPoolOverload)
-	})
-}
-
 func TestG4AHandlerThatDoesNotReturnTakesNoWorkerAway(t *testing.T) {
 	for name, c := range map[string]struct {
 		fail func()
@@ -253,7 +220,7 @@ func TestG4AHandlerThatDoesNotReturnTakesNoWorkerAway(t *testing.T) {
 		"panic":  {func() { panic("handler") }, "panic"},
 		"Goexit": {runtime.Goexit, "goexit"},
 	} {
-		for _, x := range executors[:3] {
+		for _, x := range executors[:2] {
 			t.Run(name+"/"+x.name, func(t *testing.T) {
 				eachTransport(t, func(t *testing.T, tr transport) {
 					r := record()
