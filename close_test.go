@@ -126,6 +126,50 @@ func TestD11DiscardsByTheBuffer(t *testing.T) {
 	}
 }
 
+// failing is a conn whose writes wait for a gate and fail.
+type failing struct {
+	net.Conn
+	gate *gate
+}
+
+func (c failing) Write([]byte) (int, error) {
+	c.gate.wait()
+	return 0, errTest
+}
+
+// TestG2CloseMeetsAFailedWrite at any moment: the session ends all the same.
+func TestG2CloseMeetsAFailedWrite(t *testing.T) {
+	for range 50 {
+		r, g := record(), newGate(t)
+		l := wrapListener(t, func(nc net.Conn) net.Conn { return failing{nc, g} })
+		srv := serveOn(t, l, r, getty.Config{})
+		nc := peer(t, "tcp://"+l.Addr().String())
+		s := receive(t, r.opened, "OnOpen")
+		must(t, s.Send("lost"))
+		var busy sync.WaitGroup
+		for range 4 {
+			busy.Go(func() {
+				for s.Context().Err() == nil {
+					_ = s.Stats()
+				}
+			})
+		}
+		for range 2 {
+			busy.Go(func() {
+				g.wait()
+				_ = s.Close()
+			})
+		}
+		g.open()
+		busy.Wait()
+		nc.Close()
+		if cause := receive(t, r.closed, "OnClose"); cause != nil && !errors.Is(cause, errTest) {
+			t.Errorf("cause is %v", cause)
+		}
+		finish(t, srv)
+	}
+}
+
 // TestG2EndOfTheStreamIsNoClose: a peer asks, half-closes, and gets all the
 // answers, as with nc -N. They are more than the kernel takes, the handlers are
 // slower than the peer.
@@ -194,10 +238,10 @@ func TestG2CloseFlushesWhatWasCollected(t *testing.T) {
 
 // memory runs a test in virtual time with a server over a network in memory and
 // a raw peer of it.
-func memory(t *testing.T, cfg getty.Config, test func(t *testing.T, r *recorder, s *session, nc net.Conn)) {
+func memory(t *testing.T, f gettytest.Faults, cfg getty.Config, test func(t *testing.T, r *recorder, s *session, nc net.Conn)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		r, n := record(), gettytest.NewNetwork(gettytest.Faults{})
+		r, n := record(), gettytest.NewNetwork(f)
 		l, err := n.Listen("")
 		must(t, err)
 		srv, err := getty.NewServer(codec.Line{}, r, cfg)
@@ -225,7 +269,7 @@ func after(t testing.TB, start time.Time, d time.Duration) {
 }
 
 func TestG2CloseTimeoutBoundsTheWaitForThePeer(t *testing.T) {
-	memory(t, getty.Config{CloseTimeout: 3 * time.Second}, func(t *testing.T, r *recorder, s *session, nc net.Conn) {
+	memory(t, gettytest.Faults{}, getty.Config{CloseTimeout: 3 * time.Second}, func(t *testing.T, r *recorder, s *session, nc net.Conn) {
 		start := time.Now()
 		must(t, s.Send("bye"))
 		must(t, s.Close())
@@ -238,9 +282,76 @@ func TestG2CloseTimeoutBoundsTheWaitForThePeer(t *testing.T) {
 	})
 }
 
+// TestD02CloseOfCollectedSends: those have no writer when Close comes, and the
+// peer takes nothing.
+func TestD02CloseOfCollectedSends(t *testing.T) {
+	answer := strings.Repeat("x", 100)
+	memory(t, gettytest.Faults{Buffer: 4}, getty.Config{}, func(t *testing.T, r *recorder, _ *session, nc net.Conn) {
+		start, returned := time.Now(), make(chan time.Time, 1)
+		r.onMessage = func(s *session, _ string) error {
+			if err := s.Send(answer); err != nil {
+				return err
+			}
+			_ = s.Close()
+			returned <- time.Now()
+			return nil
+		}
+		write(t, nc, "a\nb\n")
+		if at := receive(t, returned, "return of Close"); at != start {
+			t.Errorf("Close took %v", at.Sub(start))
+		}
+		if got := readAll(t, nc); got != answer+"\n" {
+			t.Errorf("peer got %q", got)
+		}
+	})
+}
+
+// slowClose is a conn whose Close takes its time, after reads have failed.
+type slowClose struct {
+	net.Conn
+	gate *gate
+	over *atomic.Bool
+}
+
+func (c slowClose) Close() error {
+	err := c.Conn.Close()
+	c.gate.wait()
+	c.over.Store(true)
+	return err
+}
+
+// TestG1OnCloseWaitsForTheSocket, although somebody else is closing it.
+func TestG1OnCloseWaitsForTheSocket(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, r, g := gettytest.NewNetwork(gettytest.Faults{}), record(), newGate(t)
+		var over atomic.Bool
+		r.onClose = func(*session, error) {
+			if !over.Load() {
+				t.Error("OnClose while the socket is being closed")
+			}
+		}
+		l, err := n.Listen("")
+		must(t, err)
+		srv, err := getty.NewServer(codec.Line{}, r, getty.Config{})
+		must(t, err)
+		go func() {
+			_ = srv.Serve(wrapped{l, func(nc net.Conn) net.Conn { return slowClose{nc, g, &over} }})
+		}()
+		nc, err := n.Dial(t.Context(), "tcp", l.Addr().String())
+		must(t, err)
+		defer nc.Close()
+		receive(t, r.opened, "OnOpen")
+		go func() { _ = srv.Close() }()
+		synctest.Wait() // reading has failed, closing goes on
+		g.open()
+		wantEnd(t, r, getty.ErrShutdown)
+		finish(t, srv)
+	})
+}
+
 func TestG2WriteTimeoutBoundsTheFlush(t *testing.T) {
 	cfg := getty.Config{WriteTimeout: 7 * time.Second, CloseTimeout: time.Second}
-	memory(t, cfg, func(t *testing.T, r *recorder, s *session, nc net.Conn) {
+	memory(t, gettytest.Faults{}, cfg, func(t *testing.T, r *recorder, s *session, nc net.Conn) {
 		must(t, s.Send(strings.Repeat("x", 200<<10))) // more than the network takes
 		start := time.Now()
 		must(t, s.Close())
@@ -257,7 +368,7 @@ func TestG2WriteTimeoutBoundsTheFlush(t *testing.T) {
 func TestG2SlowPeerGetsAll(t *testing.T) {
 	const size = 1 << 20
 	cfg := getty.Config{WriteTimeout: 2 * time.Second, CloseTimeout: time.Second}
-	memory(t, cfg, func(t *testing.T, r *recorder, s *session, nc net.Conn) {
+	memory(t, gettytest.Faults{}, cfg, func(t *testing.T, r *recorder, s *session, nc net.Conn) {
 		must(t, s.Send(strings.Repeat("x", size-1)))
 		must(t, s.Close())
 		buf, got, start := make([]byte, 32<<10), 0, time.Now()

@@ -148,21 +148,23 @@ func embed(nc net.Conn) net.Conn {
 // TestServeWrappedConns and dial them: they take the portable path, though they
 // have the methods of the conn that they embed.
 func TestServeWrappedConns(t *testing.T) {
-	for name, wrap := range map[string]func(net.Conn) net.Conn{
-		"plain": func(nc net.Conn) net.Conn { return plain{nc} }, "embeds": embed,
-	} {
-		t.Run(name, func(t *testing.T) {
+	hide := func(nc net.Conn) net.Conn { return plain{nc} }
+	for _, tt := range []struct {
+		name             string
+		accepted, dialed func(net.Conn) net.Conn
+	}{{"plain", hide, hide}, {"accepted embeds", embed, hide}, {"dialed embeds", hide, embed}} {
+		t.Run(tt.name, func(t *testing.T) {
 			eachTransport(t, func(t *testing.T, tr transport) {
 				accepted, r := record(), record()
 				accepted.onMessage = func(s *session, m string) error { return s.Send(m) }
-				_, url := inject(t, tr, accepted, wrap)
+				_, url := inject(t, tr, accepted, tt.accepted)
 				cfg := getty.ClientConfig{Config: getty.Config{CloseTimeout: time.Millisecond}}
 				cfg.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
 					nc, err := new(net.Dialer).DialContext(ctx, network, address)
 					if err != nil {
 						return nil, err
 					}
-					return wrap(nc), nil
+					return tt.dialed(nc), nil
 				}
 				c := pooled(t, url, r, cfg)
 				big := strings.Repeat("x", 200<<10)
@@ -175,7 +177,7 @@ func TestServeWrappedConns(t *testing.T) {
 					}
 				}
 				s := receive(t, accepted.opened, "OnOpen")
-				if _, ok := s.NetConn().(*tls.Conn); !ok && reflect.TypeOf(s.NetConn()) != reflect.TypeOf(wrap(underneath(s.NetConn()))) {
+				if _, ok := s.NetConn().(*tls.Conn); !ok && reflect.TypeOf(s.NetConn()) != reflect.TypeOf(tt.accepted(underneath(s.NetConn()))) {
 					t.Errorf("NetConn is a %T", s.NetConn())
 				}
 				finish(t, c)

@@ -50,17 +50,21 @@ func TestServeReplacesAStaleSocketFile(t *testing.T) {
 	}
 }
 
-// TestServeLeavesAllOtherFiles: a live server's socket, a plain file, a link to
-// a stale socket.
+// TestServeLeavesAllOtherFiles: a live server's socket, one for datagrams, a
+// plain file, a link to a stale socket.
 func TestServeLeavesAllOtherFiles(t *testing.T) {
 	dir := t.TempDir()
 	live, file, link := filepath.Join(dir, "live"), filepath.Join(dir, "file"), filepath.Join(dir, "link")
+	datagrams := filepath.Join(dir, "datagrams")
 	_, err := listenAt(t, live)
 	must(t, err)
+	dc, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: datagrams, Net: "unixgram"})
+	must(t, err)
+	defer dc.Close()
 	must(t, os.WriteFile(file, []byte("precious"), 0o600))
 	stale(t, filepath.Join(dir, "stale"))
 	must(t, os.Symlink("stale", link))
-	for _, path := range []string{live, file, link} {
+	for _, path := range []string{live, datagrams, file, link} {
 		before, err := os.Lstat(path)
 		must(t, err)
 		if _, err := listenAt(t, path); !errors.Is(err, syscall.EADDRINUSE) {
