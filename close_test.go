@@ -64,7 +64,7 @@ func slowRead(t testing.TB, nc net.Conn) (total int) {
 // that reads slowly and goes on sending all the time. Closing the socket with
 // its input unread would reset the stream.
 func TestD11CloseLosesNothing(t *testing.T) {
-	for name, size := range map[string]int{"300KB": 300 << 10, "6MB": 6 << 20} {
+	for name, size := range map[string]int{"300KB": 300 << 10, "3MB": 3 << 20} {
 		t.Run(name, func(t *testing.T) {
 			eachSide(t, func(t *testing.T, open opener) {
 				r, talking := record(), newGate(t)

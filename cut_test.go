@@ -14,14 +14,14 @@ import (
 	"github.com/getty-net/getty/gettytest"
 )
 
-// slowClose is a conn whose Close takes a while, as that of a goroutine does
+// lateClose is a conn whose Close takes a while, as that of a goroutine does
 // which loses its processor at the wrong moment.
-type slowClose struct {
+type lateClose struct {
 	net.Conn
 	closed *atomic.Bool
 }
 
-func (c slowClose) Close() error {
+func (c lateClose) Close() error {
 	time.Sleep(time.Second)
 	c.closed.Store(true)
 	return c.Conn.Close()
@@ -44,7 +44,7 @@ func TestG1SocketIsClosedBeforeOnClose(t *testing.T) {
 		c := pooled(t, "tcp://"+l.Addr().String(), r, getty.ClientConfig{
 			Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 				nc, err := n.Dial(ctx, network, address)
-				return slowClose{nc, &closed}, err
+				return lateClose{nc, &closed}, err
 			},
 		})
 		c.Reconnect = func(*session, error) bool { return false }
