@@ -229,6 +229,6 @@ func (p *pool) refusal() error {
 func (p *pool) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.cancel(ErrClosed)
+	p.cancel(ErrShutdown) // the cause of sessions that are being opened, too
 	p.notify()
 }
