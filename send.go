@@ -27,8 +27,8 @@ func (s *Session[M]) SendContext(ctx context.Context, msg M) error {
 	return s.send(&waiter{ctx: ctx}, msg)
 }
 
-// TrySend is Send that never waits: at the high watermark it fails with
-// ErrBackpressure, whatever the policy.
+// TrySend is Send that never waits: at the high watermark, and while other
+// senders wait for their turn, it fails with ErrBackpressure, whatever the policy.
 func (s *Session[M]) TrySend(msg M) error { return s.send(&waiter{try: true}, msg) }
 
 func (s *Session[M]) send(w *waiter, msg M) error {
