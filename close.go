@@ -22,8 +22,13 @@ func (c *core) closeWith(cause error) {
 		c.cut(cause)
 		return
 	}
-	if !c.beginClose(cause) || c.writing || c.halved {
-		c.mu.Unlock() // the writer half-closes at its end, or has failed
+	if !c.beginClose(cause) || c.writing {
+		c.mu.Unlock() // the writer half-closes at its end
+		return
+	}
+	if c.halved { // there is nothing to flush: it was muted
+		c.mu.Unlock()
+		c.cut(nil)
 		return
 	}
 	_ = c.flushLocked(0)
@@ -34,16 +39,11 @@ func (c *core) beginClose(cause error) bool {
 	if state(c.state.Load()) >= stateDraining {
 		return false
 	}
-	c.cause = cause
+	if !c.is(stateMuted) {
+		c.cause = cause
+	}
 	c.state.Store(uint32(stateDraining))
-	if c.room != nil {
-		close(c.room)
-		c.room = nil
-	}
-	for _, turn := range c.queue {
-		close(turn)
-	}
-	c.queue = nil
+	c.dismiss()
 	if c.done != nil {
 		close(c.done)
 	}
@@ -51,6 +51,41 @@ func (c *core) beginClose(cause error) bool {
 		c.cancel(c.closedError())
 	}
 	return true
+}
+
+// mute is called with mu held when a write has failed with cause. It reports
+// whether the session was open: then what the peer has sent up to now is still
+// delivered, and the reader ends the session, with this cause.
+func (c *core) mute(cause error) bool {
+	if !c.is(stateOpen) {
+		return false
+	}
+	c.cause = cause
+	c.handled.Store(int64(c.ep.now()))
+	c.state.Store(uint32(stateMuted))
+	c.dismiss()
+	c.lingerT = time.AfterFunc(c.lim.closeTimeout, c.onSilence)
+	return true
+}
+
+// onSilence ends a muted session that has waited for input for CloseTimeout.
+func (c *core) onSilence() {
+	c.mu.Lock()
+	if !c.is(stateMuted) {
+		c.mu.Unlock()
+		return
+	}
+	left := c.lim.closeTimeout
+	if phase(c.phase.Load()) == phaseNone {
+		left -= c.ep.now() - time.Duration(max(c.lastRead.Load(), c.handled.Load()))
+	}
+	if left > 0 {
+		c.lingerT.Reset(left)
+		c.mu.Unlock()
+		return
+	}
+	c.mu.Unlock()
+	c.cut(nil)
 }
 
 // linger bounds how long the peer may take to close after the half-close.
@@ -87,7 +122,7 @@ func (c *core) cut(cause error) {
 // what handlers have sent is still flushed; after an error nothing can be.
 func (c *core) readEnded(err error) {
 	switch {
-	case !errors.Is(err, io.EOF):
+	case c.is(stateMuted) || !errors.Is(err, io.EOF):
 		c.cut(err)
 	case c.in.len() > 0 && c.is(stateOpen):
 		c.closeWith(io.ErrUnexpectedEOF)

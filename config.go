@@ -46,6 +46,8 @@ type Config struct {
 	HandshakeTimeout time.Duration
 	// CloseTimeout is how long a session that was closed here, and has flushed,
 	// waits for the peer to close as well; what arrives meanwhile is discarded.
+	// It is also how long a session to which nothing can be written any more
+	// waits for what the peer has sent before.
 	// 0: 1 s. Range: 1 ms and more.
 	CloseTimeout time.Duration
 	// DrainTimeout bounds the Shutdown that ends ListenAndServe.

@@ -39,7 +39,7 @@ type core struct {
 	collect  atomic.Bool   // sends are collected: more input waits
 	lastRead atomic.Int64  // nanoseconds since ep.start
 	lastSent atomic.Int64
-	handled  atomic.Int64 // when the last batch was done with; only with timers
+	handled  atomic.Int64 // when the last batch was done with; only with timers or muted
 	partial  atomic.Int64 // when the unfinished message in the window began; 0: none
 	bytesIn  atomic.Int64
 	msgsIn   atomic.Int64
@@ -71,8 +71,8 @@ type core struct {
 	dropped  int64
 	values   map[any]any
 	flushT   *time.Timer
-	lingerT  *time.Timer
-	job      *job // nil unless an executor runs the batches; the reader's
+	lingerT  *time.Timer // of a muted or draining session
+	job      *job        // nil unless an executor runs the batches; the reader's
 }
 
 // top is what the engine asks of the Session[M] above it: once per session,
@@ -90,6 +90,9 @@ type top interface {
 }
 
 func (c *core) is(s state) bool { return state(c.state.Load()) == s }
+
+// delivers reports whether what arrives is handed to OnMessage.
+func (c *core) delivers() bool { return c.is(stateOpen) || c.is(stateMuted) }
 
 // touchRead and touchSent note progress for idle timeouts and LastActive.
 func (c *core) touchRead() { c.lastRead.Store(int64(c.ep.now())) }

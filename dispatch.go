@@ -19,7 +19,7 @@ func (s *Session[M]) batch(data []byte) (used int, err error) {
 		}
 	}()
 	limit := c.lim.maxMessage
-	for used < len(data) && c.is(stateOpen) {
+	for used < len(data) && c.delivers() {
 		rest := data[used:]
 		if len(rest) > limit {
 			rest = rest[:limit]

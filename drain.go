@@ -33,15 +33,12 @@ func (c *core) drain() {
 // drained accounts for one write of the drainer and reports whether it ends.
 func (c *core) drained(n int, err error) bool {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.wrote(n)
 	if err != nil && err != errAgain {
-		c.writerFailed()
-		c.mu.Unlock()
-		c.cut(err)
-		c.mu.Lock()
+		c.writeFailed(err)
 		return true
 	}
+	defer c.mu.Unlock()
 	if len(c.cur.bytes()) > 0 || err == errAgain {
 		return false
 	}

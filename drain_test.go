@@ -202,6 +202,8 @@ func TestD26WrittenIsExact(t *testing.T) {
 				if SafeToRetry(sent) != (c.written == 0) {
 					t.Errorf("SafeToRetry is %v after %d bytes", SafeToRetry(sent), c.written)
 				}
+				time.Sleep(DefaultCloseTimeout)
+				synctest.Wait()
 				if !errors.Is(cause, broken) || s.Context().Err() == nil {
 					t.Errorf("cause of the end is %v, want the socket's error", cause)
 				}
@@ -230,6 +232,7 @@ func TestD26AWriteThatFailsInTheDrainerEndsTheSession(t *testing.T) {
 		if err := s.Send("abcdefg"); err != nil { // accepted, not delivered
 			t.Fatal(err)
 		}
+		time.Sleep(DefaultCloseTimeout)
 		synctest.Wait()
 		if !errors.Is(cause, broken) {
 			t.Errorf("cause of the end is %v, want the socket's error", cause)

@@ -47,7 +47,7 @@ func (c *core) readAll() error {
 		c.bytesIn.Add(int64(c.in.len() - had))
 		now := c.ep.now()
 		c.lastRead.Store(int64(now))
-		if !c.is(stateOpen) {
+		if !c.delivers() {
 			c.discard()
 			continue
 		}
@@ -74,7 +74,7 @@ func (c *core) handle() (err error) {
 	} else {
 		err = c.runBatch()
 	}
-	if c.timers != nil {
+	if c.timers != nil || c.is(stateMuted) {
 		c.handled.Store(int64(c.ep.now()))
 	}
 	c.phase.Store(uint32(phaseNone))

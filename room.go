@@ -8,6 +8,19 @@ import (
 	"time"
 )
 
+// dismiss wakes all who wait for room, to look at the state. It is called with
+// mu held.
+func (c *core) dismiss() {
+	if c.room != nil {
+		close(c.room)
+		c.room = nil
+	}
+	for _, turn := range c.queue {
+		close(turn)
+	}
+	c.queue = nil
+}
+
 // waiter is how long a send waits for room.
 type waiter struct {
 	try bool            // not at all

@@ -4,8 +4,9 @@ package getty
 
 // state is where a session is in its life. It only ever grows:
 //
-//	new ──→ open ──→ draining ──→ closed
-//	 └────────┴──────────┴──────────↗
+//	new ──→ open ──→ muted ──→ draining ──→ closed
+//	 │        └────────────────↗  │           ↑
+//	 └────────┴─────────┴─────────┴───────────┘
 //
 // Each transition happens under the session's lock; reads are atomic, since the
 // state is looked at before each read and each message.
@@ -16,6 +17,9 @@ const (
 	stateNew state = iota
 	// stateOpen: from just before OnOpen on.
 	stateOpen
+	// stateMuted: a write has failed, so nothing can be sent any more. What the
+	// peer had sent before is still delivered, then the session ends.
+	stateMuted
 	// stateDraining: closing was asked for. Nothing more is delivered or
 	// accepted; what was accepted is being flushed, input is discarded.
 	stateDraining
@@ -23,13 +27,15 @@ const (
 	stateClosed
 )
 
-// String returns "new", "open", "draining" or "closed".
+// String returns "new", "open", "muted", "draining" or "closed".
 func (s state) String() string {
 	switch s {
 	case stateNew:
 		return "new"
 	case stateOpen:
 		return "open"
+	case stateMuted:
+		return "muted"
 	case stateDraining:
 		return "draining"
 	case stateClosed:

@@ -120,9 +120,7 @@ func (c *core) flushLocked(start int) error {
 		c.ep.g.spawn(c.drain)
 		return nil
 	}
-	c.writerFailed()
-	c.mu.Unlock()
-	c.cut(err)
+	c.writeFailed(err)
 	return &SendError{Written: min(max(n-start, 0), max(len(p)-start, 0)), Err: err}
 }
 
@@ -197,8 +195,9 @@ func (c *core) endWriter() error {
 	return nil
 }
 
-// writerFailed is called with mu held when a write failed: what is pending is lost.
-func (c *core) writerFailed() {
+// writeFailed is called by the writer, with mu held, and releases it. What is
+// pending is lost.
+func (c *core) writeFailed(err error) {
 	c.halved = true
 	c.control = false
 	bufpool.Put(c.cur.buf)
@@ -206,7 +205,12 @@ func (c *core) writerFailed() {
 	if c.buf != nil {
 		c.dropBuf()
 	}
+	muted := c.mute(err)
 	c.noWriter()
+	c.mu.Unlock()
+	if !muted {
+		c.cut(err)
+	}
 }
 
 func (c *core) noWriter() {
