@@ -22,16 +22,20 @@ func (c *core) closeWith(cause error) {
 		c.cut(cause)
 		return
 	}
-	if !c.beginClose(cause) || c.writing {
-		c.mu.Unlock() // the writer half-closes at its end
+	if !c.beginClose(cause) {
+		c.mu.Unlock()
 		return
 	}
-	if c.halved { // there is nothing to flush: it was muted
+	c.sayFarewell()
+	switch {
+	case c.halved: // there is nothing to flush: it was muted
 		c.mu.Unlock()
 		c.cut(nil)
-		return
+	case c.writing: // the writer half-closes at its end
+		c.mu.Unlock()
+	default:
+		_ = c.flushLocked(0)
 	}
-	_ = c.flushLocked(0)
 }
 
 // beginClose is called with mu held. The first cause wins.
@@ -99,16 +103,19 @@ func (c *core) linger() {
 // cut ends the session at once, with cause unless it has one already.
 func (c *core) cut(cause error) {
 	c.mu.Lock()
-	c.beginClose(cause)
+	begun := c.beginClose(cause)
 	if c.is(stateClosed) {
 		c.mu.Unlock()
 		return
 	}
 	c.state.Store(uint32(stateClosed))
+	c.cutting = true
+	if begun {
+		c.lastWords()
+	}
 	if c.lingerT != nil {
 		c.lingerT.Stop()
 	}
-	c.cutting = true
 	conn := c.conn
 	c.mu.Unlock()
 	_ = conn.close()

@@ -20,10 +20,12 @@ type core struct {
 	id   uint64
 	conn conn
 	top  top
-	lim  *limits
-	kind string        // the URL scheme
-	born time.Duration // when OnOpen was called, on the endpoint's clock
-	host string        // the remote IP address, counted by MaxSessionsPerAddr
+
+	framing framing // nil for streams
+	lim     *limits
+	kind    string        // the URL scheme
+	born    time.Duration // when OnOpen was called, on the endpoint's clock
+	host    string        // the remote IP address, counted by MaxSessionsPerAddr
 
 	timers *timers // nil unless cron, keepalive or a read timeout is set
 

@@ -18,6 +18,22 @@ func (s *Session[M]) batch(data []byte) (used int, err error) {
 			err = c.callbackEnded(recover())
 		}
 	}()
+	if c.framing != nil {
+		used, err = s.units(data, &messages)
+	} else {
+		var bad error
+		if used, bad, err = s.decode(data, false, &messages); err == nil {
+			err = bad
+		}
+	}
+	returned = true
+	return used, err
+}
+
+// decode has the messages in data handled. bad says why the rest is no message;
+// it is nil if more bytes may make it one. follows: there is more behind data.
+func (s *Session[M]) decode(data []byte, follows bool, messages *int) (used int, bad, err error) {
+	c := &s.core
 	limit := c.lim.maxMessage
 	for used < len(data) && c.delivers() {
 		rest := data[used:]
@@ -26,12 +42,11 @@ func (s *Session[M]) batch(data []byte) (used int, err error) {
 		}
 		msg, n, derr := s.codec.Decode(rest)
 		if derr != nil || n <= 0 || n > len(rest) {
-			err = undecoded(n, len(rest), limit, derr)
-			break
+			return used, undecoded(n, len(rest), limit, derr), nil
 		}
 		used += n
-		messages++
-		if more := used < len(data); more != c.collect.Load() {
+		*messages++
+		if more := follows || used < len(data); more != c.collect.Load() {
 			c.collect.Store(more)
 			c.merged = true
 		}
@@ -39,8 +54,62 @@ func (s *Session[M]) batch(data []byte) (used int, err error) {
 			break
 		}
 	}
-	returned = true
+	return used, nil, err
+}
+
+// units is decode for transports with boundaries of their own.
+func (s *Session[M]) units(data []byte, messages *int) (used int, err error) {
+	c := &s.core
+	defer c.framing.release()
+	for err == nil && c.delivers() {
+		unit, n, ok, ferr := c.framing.next(data[used:])
+		used += n
+		switch {
+		case ferr != nil:
+			return used, ferr
+		case ok:
+			err = s.unit(unit, used < len(data), messages)
+		case n == 0:
+			return used, nil
+		}
+	}
 	return used, err
+}
+
+// unit has the messages of one unit handled, which must fill it.
+func (s *Session[M]) unit(unit []byte, follows bool, messages *int) error {
+	var bad, err error
+	if len(unit) == 0 {
+		bad, err = s.emptyUnit(follows, messages)
+	} else {
+		var used int
+		used, bad, err = s.decode(unit, follows, messages)
+		if left := len(unit) - used; bad == nil && err == nil && left > 0 && s.delivers() {
+			bad = fmt.Errorf("%w: %d bytes are left of %d", ErrIncomplete, left, len(unit))
+		}
+	}
+	if bad != nil && err == nil {
+		err = s.framing.spoiled(bad)
+	}
+	return err
+}
+
+// emptyUnit has a unit of 0 bytes handled if that is a message to the codec.
+func (s *Session[M]) emptyUnit(follows bool, messages *int) (bad, err error) {
+	ed, ok := s.codec.(EmptyDecoder[M])
+	if !ok {
+		return nil, nil
+	}
+	msg, derr := ed.DecodeEmpty()
+	if derr != nil {
+		return undecoded(0, 0, s.lim.maxMessage, derr), nil
+	}
+	*messages++
+	if follows != s.collect.Load() {
+		s.collect.Store(follows)
+		s.merged = true
+	}
+	return nil, s.events.OnMessage(s, msg)
 }
 
 // undecoded says what a Decode means that gave no message; nil: wait for more.

@@ -42,6 +42,9 @@ var (
 	ErrBackpressure = errors.New("getty: over the high watermark")
 	// ErrMessageTooLong ends a session whose peer sends a message beyond MaxMessageSize.
 	ErrMessageTooLong = errors.New("getty: message too long")
+	// ErrIncomplete ends a WebSocket session one of whose messages holds more
+	// or less than whole messages of the codec. On UDP it is counted only.
+	ErrIncomplete = errors.New("getty: a unit of the transport ends inside a message")
 	// ErrCodec ends a session whose codec broke the contract of Codec.
 	ErrCodec = errors.New("getty: codec broke its contract")
 	// ErrGoexit ends a session in one of whose callbacks runtime.Goexit was called.

@@ -28,6 +28,14 @@ type Codec[M any] interface {
 	Append(dst []byte, msg M) ([]byte, error)
 }
 
+// EmptyDecoder is a Codec to which an empty WebSocket message or UDP packet is a
+// message, such as codec.Raw. For other codecs these hold none.
+type EmptyDecoder[M any] interface {
+	Codec[M]
+	// DecodeEmpty gives the message that 0 bytes are.
+	DecodeEmpty() (msg M, err error)
+}
+
 // EventListener receives the events of sessions, each session's in order:
 // OnOpen, then any number of OnMessage and OnCron, then OnClose. Callbacks of
 // different sessions run concurrently. A callback may call every method of

@@ -4,6 +4,7 @@ package getty
 
 import (
 	"errors"
+	"io"
 	"time"
 )
 
@@ -39,16 +40,22 @@ const freshAfter = time.Second
 var errFresh = errors.New("getty: fresh goroutine")
 
 func (c *core) readAll() error {
+	// What came with the handshake is there without a read.
+	ready := c.kept == 0 && c.in.len() > 0
 	for {
-		had := c.in.len()
-		if err := c.conn.read(&c.in); err != nil {
-			return err
+		if had := c.in.len(); !ready {
+			if err := c.conn.read(&c.in); err != nil {
+				return err
+			}
+			c.bytesIn.Add(int64(c.in.len() - had))
 		}
-		c.bytesIn.Add(int64(c.in.len() - had))
+		ready = false
 		now := c.ep.now()
 		c.lastRead.Store(int64(now))
 		if !c.delivers() {
-			c.discard()
+			if c.discard() {
+				return io.EOF
+			}
 			continue
 		}
 		if err := c.handle(); err != nil {
@@ -62,8 +69,22 @@ func (c *core) readAll() error {
 }
 
 // discard forgets what has arrived, but for one byte: with nothing held a conn
-// may have to begin each read with a single byte.
-func (c *core) discard() { c.in.used(c.in.len() - 1) }
+// may have to begin each read with a single byte. It reports whether the peer
+// has said in its transport's way that this was all.
+func (c *core) discard() (end bool) {
+	if c.framing == nil {
+		c.in.used(c.in.len() - 1)
+		return false
+	}
+	for {
+		_, n, _, err := c.framing.next(c.in.bytes())
+		c.framing.release()
+		c.in.used(n)
+		if err != nil || n == 0 {
+			return err != nil
+		}
+	}
+}
 
 // handle runs one batch, here or on a worker, and sends what it collected.
 // Waiting for a worker is a part of it: the peer cannot do anything about that.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"sync"
 )
 
 // Send encodes msg and sends it, in order with this goroutine's other sends and
@@ -38,12 +39,30 @@ func (s *Session[M]) send(w *waiter, msg M) error {
 		return sendError(err)
 	}
 	start := len(buf.B)
-	b, err := s.encode(buf.B, msg)
+	b, err := s.encode(c.beginUnit(buf.B), msg)
+	if err == nil {
+		b, err = c.endUnit(b, start)
+	}
 	if err != nil {
 		c.cancelSend()
 		return sendError(err)
 	}
 	return c.endSend(b, start)
+}
+
+// beginUnit and endUnit put a message into the transport's own framing.
+func (c *core) beginUnit(dst []byte) []byte {
+	if c.framing == nil {
+		return dst
+	}
+	return c.framing.begin(dst)
+}
+
+func (c *core) endUnit(dst []byte, start int) ([]byte, error) {
+	if c.framing == nil {
+		return dst, nil
+	}
+	return c.framing.end(dst, start)
 }
 
 // encode appends msg to dst and holds the codec to its contract. The caller
@@ -100,12 +119,31 @@ func (c *core) sendFrame(w *waiter, frame []byte) error {
 	if err != nil {
 		return sendError(err)
 	}
-	return c.endSend(append(buf.B, frame...), len(buf.B))
+	start := len(buf.B)
+	b, err := c.endUnit(append(c.beginUnit(buf.B), frame...), start)
+	if err != nil {
+		c.cancelSend()
+		return sendError(err)
+	}
+	return c.endSend(b, start)
+}
+
+// sendReady is sendFrame for what is in the transport's framing already.
+func (c *core) sendReady(w *waiter, ready []byte) error {
+	buf, err := c.beginSend(w)
+	if err != nil {
+		return sendError(err)
+	}
+	return c.endSend(append(buf.B, ready...), len(buf.B))
 }
 
 // Prepared is a message that was encoded once, to be sent over any number of
-// sessions of the same codec and transport. It is immutable.
-type Prepared struct{ frame []byte }
+// sessions of the same codec. On WebSocket it is compressed once, too, for all
+// sessions that can share the result.
+type Prepared struct {
+	frame []byte
+	ready sync.Map // the units that transports have made of it
+}
 
 // Prepare encodes msg for SendPrepared.
 func (s *Session[M]) Prepare(msg M) (*Prepared, error) {
@@ -122,5 +160,10 @@ func (s *Session[M]) Prepare(msg M) (*Prepared, error) {
 
 // SendPrepared is SendContext for a prepared message. A nil ctx is allowed.
 func (s *Session[M]) SendPrepared(ctx context.Context, p *Prepared) error {
+	if s.framing != nil {
+		if ready := s.framing.prepared(p); ready != nil {
+			return s.sendReady(&waiter{ctx: ctx}, ready)
+		}
+	}
 	return s.SendFrame(ctx, p.frame)
 }

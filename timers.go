@@ -196,8 +196,11 @@ func (tm *timers) keepalive(now time.Duration, busy bool) time.Duration {
 	}
 	tm.probes++
 	tm.probeAt = now
-	if l.keepFrame != "" {
+	switch {
+	case l.keepFrame != "":
 		_ = c.sendFrame(&waiter{try: true}, []byte(l.keepFrame))
+	case c.framing != nil:
+		c.sendControl(c.framing.ping)
 	}
 	return l.keepInterval
 }

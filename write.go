@@ -182,11 +182,13 @@ func (c *core) releaseCur() {
 // writer has not ended.
 func (c *core) endWriter() error {
 	if c.is(stateDraining) && !c.halved {
-		c.mu.Unlock()
-		err := c.conn.closeWrite()
-		c.mu.Lock()
-		if err == errAgain {
-			return err
+		if c.framing == nil || c.framing.halfClose() {
+			c.mu.Unlock()
+			err := c.conn.closeWrite()
+			c.mu.Lock()
+			if err == errAgain {
+				return err
+			}
 		}
 		c.halved = true
 		c.linger()

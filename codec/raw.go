@@ -22,3 +22,6 @@ func (Raw) Append(dst, msg []byte) ([]byte, error) {
 func (Raw) reserve() (int, error) { return 0, nil }
 
 func (Raw) seal(dst []byte, _ int) ([]byte, error) { return dst, nil }
+
+// DecodeEmpty returns the empty message that an empty WebSocket message or UDP packet is. It returns no error.
+func (Raw) DecodeEmpty() (msg []byte, err error) { return []byte{}, nil }
