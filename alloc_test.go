@@ -14,7 +14,6 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
-	"strings"
 	"testing"
 
 	"github.com/getty-net/getty"
@@ -75,23 +74,25 @@ func repeat(t *testing.T, do func(count int), n int) {
 }
 
 func rawPeer(t *testing.T, url string) net.Conn {
-	kind, addr, _ := strings.Cut(url, "://")
-	var nc net.Conn
-	var err error
-	if kind == "tls" {
-		nc, err = tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // the certificate is the other process's
-	} else {
-		nc, err = net.Dial(kind, addr)
-	}
+	kind, addr, path := splitURL(url)
+	nc, err := net.Dial(networkOf(kind), addr)
 	must(t, err)
+	if kind == "tls" || kind == "wss" {
+		nc = tls.Client(nc, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // the certificate is the other process's
+	}
+	if kind == "ws" || kind == "wss" {
+		nc = &wsRaw{Conn: nc, br: bufio.NewReader(nc), client: true, path: path, cut: 4 + exchangeSize}
+	}
 	return nc
 }
 
+// exchangeSize is the length of the messages that are exchanged.
+const exchangeSize = 100
+
 // exchange sends a batch of frames in one write and reads the answers.
 func exchange(t *testing.T, nc net.Conn, batch int) {
-	const size = 100
-	frame := binary.BigEndian.AppendUint32(nil, size)
-	frame = append(frame, make([]byte, size)...)
+	frame := binary.BigEndian.AppendUint32(nil, exchangeSize)
+	frame = append(frame, make([]byte, exchangeSize)...)
 	out := make([]byte, 0, batch*len(frame))
 	for range batch {
 		out = append(out, frame...)
@@ -156,7 +157,7 @@ func say(t *testing.T, w io.Writer, word string) {
 func TestAllocEchoPerMessage(t *testing.T) {
 	const messages = 32_000
 	// crypto/tls makes one for each record that it reads.
-	records := map[string]float64{"single/tls": 1, "pipelined/tls": 1. / 16}
+	records := map[string]float64{"single/tls": 1, "pipelined/tls": 1. / 16, "single/wss": 1, "pipelined/wss": 1. / 16}
 	for _, work := range []string{"single", "pipelined"} {
 		t.Run(work, func(t *testing.T) {
 			eachTransport(t, func(t *testing.T, tr transport) {
@@ -173,7 +174,7 @@ func TestAllocEchoPerMessage(t *testing.T) {
 func TestAllocPerSession(t *testing.T) {
 	const sessions = 400
 	// Of the handshake more than of anything else, and that is crypto/tls's.
-	most := map[string]float64{"tls": 1000}
+	most := map[string]float64{"tls": 1000, "ws": 100, "wss": 1100}
 	eachTransport(t, func(t *testing.T, tr transport) {
 		got := allocations(t, tr, "sessions", sessions, func(st getty.Stats) bool {
 			return st.Closed == st.Opened && st.Opened >= sessions/4

@@ -72,6 +72,9 @@ type Config struct {
 	// MaxSessionsPerAddr is the same for one remote IP address. 0: no limit.
 	MaxSessionsPerAddr int
 
+	// WebSocket configures ws:// and wss:// URLs and ServeHTTP.
+	WebSocket WebSocketConfig
+
 	// TLS configures tls:// URLs and ServeTLS. A server needs a certificate. For
 	// a client nil means verifying with the system's roots; ServerName defaults
 	// to the host of the URL.

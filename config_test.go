@@ -69,6 +69,9 @@ var endpointSettings = []setting{
 	sizeSetting("Workers", 0, 1<<16, "0 to 65536"),
 	sizeSetting("MaxSessions", 0, math.MaxInt32, "0 to 2147483647"),
 	sizeSetting("MaxSessionsPerAddr", 0, math.MaxInt32, "0 to 2147483647"),
+	{field: "WebSocket.MessageType", good: []int64{0, 1, 2}, bad: []int64{3, 255}, want: "0 to 2"},
+	sizeSetting("WebSocket.MaxHeaderBytes", 256, 1<<20, "256 to 1048576"),
+	sizeSetting("WebSocket.Deflate.WindowBits", 8, 15, "8 to 15"),
 }
 
 // clientSettings are those of ClientConfig.
@@ -91,6 +94,8 @@ var clientSettings = []setting{
 var withoutRange = []string{
 	"Config", "Codec", "Events", "Keepalive.Frame", "Executor", "TLS", "Control", "Logger", "Observer",
 	"Dial", "OnReconnect", "OnGiveUp",
+	"WebSocket.Subprotocols", "WebSocket.Origins", "WebSocket.CheckOrigin", "WebSocket.Header", "WebSocket.Proxy",
+	"WebSocket.Deflate.Enabled", "WebSocket.Deflate.ContextTakeover",
 }
 
 // setField puts n into the field of *v.

@@ -33,7 +33,9 @@ type core struct {
 	in   window
 	kept time.Duration // since when the reader has its goroutine; 0: since the start
 
-	merged bool // sends of this batch were collected
+	merged  bool   // sends of this batch were collected
+	skimmed bool   // ahead is the first unit of the next batch
+	ahead   []byte // in the window or lent by framing
 
 	// Atomic.
 	state    atomic.Uint32 // written under mu

@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -206,10 +205,8 @@ func TestD54MaxSessions(t *testing.T) {
 // tcpPeer is peer without a handshake.
 func tcpPeer(t testing.TB, url string) net.Conn {
 	t.Helper()
-	if rest, ok := strings.CutPrefix(url, "tls"); ok {
-		url = "tcp" + rest
-	}
-	return peer(t, url)
+	kind, addr, _ := splitURL(url)
+	return peer(t, networkOf(kind)+"://"+addr)
 }
 
 // Whoever is in a handshake, or in Configure, has a place.

@@ -34,7 +34,7 @@ func newDialer(ep *endpoint, raw string, hook dialFunc) (*dialer, error) {
 	if d.dial == nil {
 		d.dial = (&net.Dialer{Control: ep.cfg.Control}).DialContext
 	}
-	if t.kind == "tls" {
+	if t.secure() {
 		d.tls = clientTLS(ep.cfg.TLS, t.host)
 	}
 	return d, nil
@@ -77,9 +77,22 @@ func (d *dialer) call(ctx context.Context) (nc net.Conn, err error) {
 			err = &PanicError{Value: r, Stack: debug.Stack()}
 		}
 	}()
-	nc, err = d.dial(ctx, d.target.network, d.target.address)
-	if err == nil && nc == nil {
+	proxy, err := d.proxyFor()
+	if err != nil {
+		return nil, err
+	}
+	address := d.target.address
+	if proxy != nil {
+		address = proxy.Host
+	}
+	nc, err = d.dial(ctx, d.target.network, address)
+	switch {
+	case err == nil && nc == nil:
 		err = errors.New("the Dial hook returned neither a conn nor an error")
+	case err == nil && proxy != nil:
+		if err = d.tunnel(ctx, nc, proxy); err != nil {
+			_ = nc.Close()
+		}
 	}
 	return nc, err
 }
@@ -99,6 +112,7 @@ func open[M any](ctx context.Context, d *dialer, build func(cn conn) *Session[M]
 		return nil, err
 	}
 	s := build(newStreamConn(nc))
+	s.frameFor(&d.target, true)
 	if err := d.ep.enter(&s.core); err != nil {
 		_ = nc.Close()
 		return nil, err

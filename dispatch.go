@@ -61,6 +61,10 @@ func (s *Session[M]) decode(data []byte, follows bool, messages *int) (used int,
 func (s *Session[M]) units(data []byte, messages *int) (used int, err error) {
 	c := &s.core
 	defer c.framing.release()
+	if c.skimmed {
+		c.skimmed = false
+		err = s.unit(c.ahead, len(data) > 0, messages)
+	}
 	for err == nil && c.delivers() {
 		unit, n, ok, ferr := c.framing.next(data[used:])
 		used += n

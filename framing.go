@@ -7,6 +7,10 @@ package getty
 // What the peer sent as one is a unit here: it holds whole messages of the
 // codec, usually one.
 type framing interface {
+	// open runs the transport's own handshake over the conn, with mu not held.
+	// What came behind it may stand in the window.
+	open() error
+
 	// next takes the next unit out of data, which begins where the previous call
 	// stopped. The unit is valid until release or the next call; used bytes are
 	// done with when its messages have been handled. Without ok there is no
@@ -14,6 +18,12 @@ type framing interface {
 	// sends for itself, such as pings, is handled here. An error ends the
 	// session. It is called by the batch, and by the reader while draining.
 	next(data []byte) (unit []byte, used int, ok bool, err error)
+
+	// midway reports whether next has taken a part of a unit.
+	midway() bool
+
+	// eof is what the end of the bytes means between two units.
+	eof() error
 
 	// spoiled is told of a unit that holds something else than whole messages.
 	// It returns the cause of the session's end, or nil to go on behind it.

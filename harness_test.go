@@ -35,6 +35,8 @@ var transports = []transport{
 	{"tcp", func(testing.TB) string { return "tcp://127.0.0.1:0" }},
 	{"tls", func(testing.TB) string { return "tls://127.0.0.1:0" }},
 	{"unix", func(t testing.TB) string { return "unix://" + filepath.Join(t.TempDir(), "s") }},
+	{"ws", func(testing.TB) string { return "ws://127.0.0.1:0/lines" }},
+	{"wss", func(testing.TB) string { return "wss://127.0.0.1:0" }},
 }
 
 // eachTransport runs a test over every transport.
@@ -128,44 +130,46 @@ func pooled(t testing.TB, url string, events getty.EventListener[string], cfg ge
 	return c
 }
 
+// splitURL gives scheme, address and what is behind it.
+func splitURL(url string) (kind, addr, path string) {
+	kind, addr, _ = strings.Cut(url, "://")
+	if kind == "ws" || kind == "wss" {
+		addr, path, _ = strings.Cut(addr, "/")
+		if path != "" {
+			path = "/" + path
+		}
+	}
+	return kind, addr, path
+}
+
 // peer is the other end as raw bytes, without getty.
 func peer(t testing.TB, url string) net.Conn {
 	t.Helper()
-	kind, addr, _ := strings.Cut(url, "://")
-	var nc net.Conn
-	var err error
-	switch kind {
-	case "tls":
-		nc, err = tls.Dial("tcp", addr, clientTLS())
-	default:
-		nc, err = net.Dial(kind, addr)
-	}
+	kind, addr, path := splitURL(url)
+	nc, err := net.Dial(networkOf(kind), addr)
 	must(t, err)
 	must(t, nc.SetDeadline(time.Now().Add(limit)))
+	nc = rawEnd(nc, kind, true, path)
 	t.Cleanup(func() { _ = nc.Close() })
+	if h, ok := nc.(interface{ Handshake() error }); ok {
+		must(t, h.Handshake())
+	}
 	return nc
 }
 
 // listenRaw is the other end of a client as raw connections.
 func listenRaw(t testing.TB, tr transport) (url string, accept func() net.Conn) {
 	t.Helper()
-	kind, addr, _ := strings.Cut(tr.url(t), "://")
-	network := kind
-	if kind == "tls" {
-		network = "tcp"
-	}
-	l, err := net.Listen(network, addr)
+	kind, addr, path := splitURL(tr.url(t))
+	l, err := net.Listen(networkOf(kind), addr)
 	must(t, err)
 	t.Cleanup(func() { _ = l.Close() })
-	return kind + "://" + l.Addr().String(), func() net.Conn {
+	return kind + "://" + l.Addr().String() + path, func() net.Conn {
 		nc, err := l.Accept()
 		must(t, err)
 		t.Cleanup(func() { _ = nc.Close() })
 		must(t, nc.SetDeadline(time.Now().Add(limit)))
-		if kind == "tls" {
-			return tls.Server(nc, serverTLS())
-		}
-		return nc
+		return rawEnd(nc, kind, false, "")
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"io"
 	"iter"
@@ -70,8 +69,8 @@ func dialRaw(t testing.TB, tr transport, sp spec) (endpoint, net.Conn) {
 	t.Cleanup(connecting.Wait)
 	t.Cleanup(func() { _ = c.Close() })
 	nc := accept()
-	if tc, ok := nc.(*tls.Conn); ok {
-		must(t, tc.Handshake())
+	if hs, ok := nc.(interface{ Handshake() error }); ok {
+		must(t, hs.Handshake())
 	}
 	return c, nc
 }
@@ -210,11 +209,8 @@ func with(c getty.Codec[string]) func(*session, *setup) error {
 
 // rawDial connects without a handshake.
 func rawDial(url string) (net.Conn, error) {
-	kind, addr, _ := strings.Cut(url, "://")
-	if kind == "tls" {
-		kind = "tcp"
-	}
-	return net.Dial(kind, addr)
+	kind, addr, _ := splitURL(url)
+	return net.Dial(networkOf(kind), addr)
 }
 
 // returns fails the test unless f returns by itself.

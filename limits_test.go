@@ -45,9 +45,16 @@ func TestD51ACodecThatBreaksItsContractEndsTheSession(t *testing.T) {
 			eachTransport(t, func(t *testing.T, tr transport) {
 				r := record()
 				_, nc := accepted(t, tr, r, getty.Config{MaxMessageSize: 1000}, with(c.decode))
-				write(t, nc, strings.Repeat("x", 5000))
+				size, want := 5000, c.want
+				if isWebSocket(tr) {
+					size = 500 // more would be too long for the transport already
+					if strings.HasPrefix(name, "never") || strings.HasPrefix(name, "always") {
+						want = getty.ErrIncomplete
+					}
+				}
+				write(t, asWritten(nc), strings.Repeat("x", size))
 				halfClose(t, nc)
-				wantEnd(t, r, c.want)
+				wantEnd(t, r, want)
 				if len(r.messages) > 0 {
 					t.Errorf("message %q came of it", <-r.messages)
 				}

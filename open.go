@@ -19,7 +19,7 @@ func (c *core) start(cfg *tls.Config, client bool) (err error) {
 			_ = c.abandon(ErrGoexit)
 		}
 	}()
-	if cfg != nil {
+	if cfg != nil || c.framing != nil {
 		// The functions in a tls.Config are callbacks like any other.
 		err = c.guard(phaseNone, func() error { return c.handshake(cfg, client) })
 		if err != nil {
@@ -73,10 +73,26 @@ func (c *core) endError() error {
 	return c.closedError()
 }
 
-// handshake puts TLS over the conn within HandshakeTimeout.
-func (c *core) handshake(cfg *tls.Config, client bool) error {
+// handshake puts TLS over the conn and runs the handshake of the transport
+// itself, both within HandshakeTimeout.
+func (c *core) handshake(cfg *tls.Config, client bool) (err error) {
 	timeout := time.AfterFunc(c.ep.cfg.HandshakeTimeout, func() { c.cut(ErrHandshakeTimeout) })
 	defer timeout.Stop()
+	if cfg != nil {
+		if err = c.startTLS(cfg, client); err != nil {
+			return err
+		}
+	}
+	if c.framing == nil {
+		return nil
+	}
+	if err = c.framing.open(); err != nil && !c.is(stateNew) {
+		return c.endError() // rather than that of a conn that was closed
+	}
+	return err
+}
+
+func (c *core) startTLS(cfg *tls.Config, client bool) error {
 	t, err := tlsHandshake(c.conn, cfg, client)
 	c.mu.Lock()
 	defer c.mu.Unlock()

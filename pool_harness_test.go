@@ -4,11 +4,9 @@ package getty_test
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"io"
 	"net"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -42,18 +40,17 @@ type holder struct {
 	conns chan net.Conn // accepted and past the handshake
 	open  atomic.Int64  // accepted and not dropped
 	most  atomic.Int64  // of open, ever
+
+	mu  sync.Mutex
+	all []net.Conn
 }
 
 func hold(t testing.TB, tr transport) *holder {
 	t.Helper()
-	kind, addr, _ := strings.Cut(tr.url(t), "://")
-	network := kind
-	if kind == "tls" {
-		network = "tcp"
-	}
-	l, err := net.Listen(network, addr)
+	kind, addr, path := splitURL(tr.url(t))
+	l, err := net.Listen(networkOf(kind), addr)
 	must(t, err)
-	h := &holder{url: kind + "://" + l.Addr().String(), conns: make(chan net.Conn, 1<<12)}
+	h := &holder{url: kind + "://" + l.Addr().String() + path, conns: make(chan net.Conn, 1<<12)}
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for {
@@ -69,7 +66,7 @@ func hold(t testing.TB, tr transport) *holder {
 		_ = l.Close()
 		wg.Wait()
 		close(h.conns)
-		for nc := range h.conns {
+		for _, nc := range h.all {
 			_ = nc.Close()
 		}
 	})
@@ -84,14 +81,14 @@ func (h *holder) count() {
 
 func (h *holder) take(nc net.Conn, kind string) {
 	_ = nc.SetDeadline(time.Now().Add(limit))
-	if kind == "tls" {
-		tc := tls.Server(nc, serverTLS())
-		if tc.Handshake() != nil {
-			h.drop(nc)
-			return
-		}
-		nc = tc
+	nc = rawEnd(nc, kind, false, "")
+	if hs, ok := nc.(interface{ Handshake() error }); ok && hs.Handshake() != nil {
+		h.drop(nc)
+		return
 	}
+	h.mu.Lock()
+	h.all = append(h.all, nc) // or the collector closes those that a test has received and forgotten
+	h.mu.Unlock()
 	h.conns <- nc
 }
 
@@ -123,7 +120,7 @@ func (r *route) dial(ctx context.Context, network, _ string) (net.Conn, error) {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
-	_, addr, _ := strings.Cut(*url, "://")
+	_, addr, _ := splitURL(*url)
 	var d net.Dialer
 	return d.DialContext(ctx, network, addr)
 }

@@ -90,16 +90,41 @@ func (c *core) discard() (end bool) {
 // Waiting for a worker is a part of it: the peer cannot do anything about that.
 func (c *core) handle() (err error) {
 	c.phase.Store(uint32(phaseMessage))
-	if ex := c.ep.exec; ex != nil {
-		err = c.handOver(ex)
-	} else {
+	switch ex := c.ep.exec; {
+	case ex == nil:
 		err = c.runBatch()
+	case c.framing == nil:
+		err = c.handOver(ex)
+	default:
+		if err = c.skim(); err == nil && c.skimmed {
+			err = c.handOver(ex)
+		}
 	}
 	if c.timers != nil || c.is(stateMuted) {
 		c.handled.Store(int64(c.ep.now()))
 	}
 	c.phase.Store(uint32(phaseNone))
 	return err
+}
+
+// skim does here what is the transport's own, up to the first unit with
+// messages: busy workers delay neither a ping's answer nor the end.
+func (c *core) skim() error {
+	for {
+		unit, n, ok, err := c.framing.next(c.in.bytes())
+		c.in.used(n)
+		if err != nil {
+			return err
+		}
+		if ok {
+			c.ahead, c.skimmed = unit, true
+			return nil
+		}
+		if n == 0 {
+			c.framing.release()
+			return nil
+		}
+	}
 }
 
 func (c *core) runBatch() error {
@@ -119,7 +144,7 @@ func (c *core) runBatch() error {
 // notePartial remembers since when a part of a message is waiting for its rest.
 func (c *core) notePartial(progress bool) {
 	switch {
-	case c.in.len() == 0:
+	case c.in.len() == 0 && (c.framing == nil || !c.framing.midway()):
 		c.partial.Store(0)
 	case progress || c.partial.Load() == 0:
 		c.partial.Store(int64(c.ep.now())) // not before the callbacks of this batch

@@ -72,18 +72,22 @@ func serveWith(t testing.TB, srv *getty.Server[string], l net.Listener, serve fu
 // inject listens by itself and has a server serve that, as the transport wants.
 func inject(t testing.TB, tr transport, events getty.EventListener[string], wrap func(net.Conn) net.Conn) (srv *getty.Server[string], url string) {
 	t.Helper()
-	kind, addr, _ := strings.Cut(tr.url(t), "://")
-	network := strings.Replace(kind, "tls", "tcp", 1)
-	l, err := net.Listen(network, addr)
+	kind, addr, path := splitURL(tr.url(t))
+	l, err := net.Listen(networkOf(kind), addr)
 	must(t, err)
 	srv, err = getty.NewServer(codec.Line{}, events, getty.Config{TLS: serverTLS()})
 	must(t, err)
 	serve := srv.Serve
-	if kind == "tls" {
+	switch kind {
+	case "tls":
 		serve = srv.ServeTLS
+	case "ws":
+		serve = func(l net.Listener) error { return srv.ServeWebSocket(l, path) }
+	case "wss":
+		serve = func(l net.Listener) error { return srv.ServeWebSocketTLS(l, path) }
 	}
 	serveWith(t, srv, wrapped{l, wrap}, serve)
-	return srv, kind + "://" + l.Addr().String()
+	return srv, kind + "://" + l.Addr().String() + path
 }
 
 func TestServeInjectedListener(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"iter"
 	"net"
+	"strings"
 	"sync"
 )
 
@@ -27,7 +28,7 @@ type Server[M any] struct {
 	events EventListener[M]
 
 	mu        sync.Mutex
-	listeners map[*net.Listener]string // to their kinds; a listener itself may be no map key
+	listeners map[*net.Listener]bool // a listener itself may be no map key
 	addrs     []net.Addr
 	urls      []string
 }
@@ -35,7 +36,7 @@ type Server[M any] struct {
 // NewServer makes a server that does not listen yet. codec and events serve
 // all its sessions. The error is a *ConfigError, or the codec's.
 func NewServer[M any](codec Codec[M], events EventListener[M], cfg Config) (*Server[M], error) {
-	s := &Server[M]{codec: codec, events: events, listeners: make(map[*net.Listener]string)}
+	s := &Server[M]{codec: codec, events: events, listeners: make(map[*net.Listener]bool)}
 	if err := checkParts(codec, events); err != nil {
 		return nil, err
 	}
@@ -53,7 +54,9 @@ func checkParts[M any](codec Codec[M], events EventListener[M]) error {
 }
 
 // Listen listens on each URL and serves it in the background: tcp://host:port,
-// tls://host:port, unix:///path. It returns when all are listening, or none.
+// tls://host:port, unix:///path, ws://host:port/path, wss://host:port/path. A
+// WebSocket URL without a path, or with "/", serves every path. It returns when
+// all are listening, or none.
 func (s *Server[M]) Listen(urls ...string) error {
 	var opened []net.Listener
 	var targets []target
@@ -68,14 +71,14 @@ func (s *Server[M]) Listen(urls ...string) error {
 		opened, targets = append(opened, l), append(targets, t)
 	}
 	for i, l := range opened {
-		if err := s.add(&l, targets[i].kind); err != nil {
+		if err := s.add(&l, targets[i]); err != nil {
 			for _, l := range opened[i:] {
 				_ = l.Close()
 			}
 			return err
 		}
 		go func() {
-			if err := s.serve(&l, targets[i].kind); !errors.Is(err, ErrServerClosed) {
+			if err := s.serve(&l, targets[i]); !errors.Is(err, ErrServerClosed) {
 				s.ep.log.Error("getty: listener failed", "addr", l.Addr(), "error", err)
 			}
 		}()
@@ -88,7 +91,7 @@ func (s *Server[M]) open(raw string) (target, net.Listener, error) {
 	if err != nil {
 		return t, nil, err
 	}
-	if t.kind == "tls" {
+	if t.secure() {
 		if err := serverTLS(s.ep.cfg.TLS); err != nil {
 			return t, nil, err
 		}
@@ -103,7 +106,9 @@ func (s *Server[M]) open(raw string) (target, net.Listener, error) {
 // Serve accepts sessions from l until Close or Shutdown, and returns
 // ErrServerClosed then. It closes l. A *tls.Conn that l yields is served as an
 // opaque stream; see ServeTLS.
-func (s *Server[M]) Serve(l net.Listener) error { return s.serveOwn(l, l.Addr().Network()) }
+func (s *Server[M]) Serve(l net.Listener) error {
+	return s.serveOwn(l, target{kind: l.Addr().Network()})
+}
 
 // ServeTLS is Serve with Config.TLS over each connection of l, by the same way
 // as tls:// URLs.
@@ -111,32 +116,47 @@ func (s *Server[M]) ServeTLS(l net.Listener) error {
 	if err := serverTLS(s.ep.cfg.TLS); err != nil {
 		return errors.Join(err, l.Close())
 	}
-	return s.serveOwn(l, "tls")
+	return s.serveOwn(l, target{kind: "tls"})
 }
 
-func (s *Server[M]) serveOwn(l net.Listener, kind string) error {
-	if err := s.add(&l, kind); err != nil {
+// ServeWebSocket is Serve for WebSocket handshakes on the connections of l, at
+// path or, if that is "" or "/", at any. For other paths and handlers beside it
+// use ServeHTTP.
+func (s *Server[M]) ServeWebSocket(l net.Listener, path string) error {
+	return s.serveOwn(l, target{kind: "ws", path: strings.TrimSuffix(path, "/")})
+}
+
+// ServeWebSocketTLS is ServeWebSocket with Config.TLS below.
+func (s *Server[M]) ServeWebSocketTLS(l net.Listener, path string) error {
+	if err := serverTLS(s.ep.cfg.TLS); err != nil {
+		return errors.Join(err, l.Close())
+	}
+	return s.serveOwn(l, target{kind: "wss", path: strings.TrimSuffix(path, "/")})
+}
+
+func (s *Server[M]) serveOwn(l net.Listener, t target) error {
+	if err := s.add(&l, t); err != nil {
 		_ = l.Close()
 		return err
 	}
-	return s.serve(&l, kind)
+	return s.serve(&l, t)
 }
 
 // add enters a listener, whose serve must follow.
-func (s *Server[M]) add(l *net.Listener, kind string) error {
+func (s *Server[M]) add(l *net.Listener, t target) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ep.isClosing() {
 		return ErrServerClosed
 	}
 	s.ep.g.add()
-	s.listeners[l] = kind
+	s.listeners[l] = true
 	s.addrs = append(s.addrs, (*l).Addr())
-	s.urls = append(s.urls, urlOf(kind, (*l).Addr()))
+	s.urls = append(s.urls, urlOf(t, (*l).Addr()))
 	return nil
 }
 
-func (s *Server[M]) serve(l *net.Listener, kind string) error {
+func (s *Server[M]) serve(l *net.Listener, t target) error {
 	defer s.ep.g.done()
 	defer func() {
 		_ = (*l).Close()
@@ -145,21 +165,22 @@ func (s *Server[M]) serve(l *net.Listener, kind string) error {
 		s.mu.Unlock()
 	}()
 	var cfg *tls.Config
-	if kind == "tls" {
+	if t.secure() {
 		cfg = s.ep.cfg.TLS
 	}
-	return s.ep.accept(*l, func(nc net.Conn) { s.admit(nc, kind, cfg) })
+	return s.ep.accept(*l, func(nc net.Conn) { s.admit(nc, &t, cfg) })
 }
 
 // admit makes a session of an accepted connection, on a goroutine of its own.
-func (s *Server[M]) admit(nc net.Conn, kind string, cfg *tls.Config) {
+func (s *Server[M]) admit(nc net.Conn, t *target, cfg *tls.Config) {
 	defer s.ep.g.done()
-	ss := newSession(&s.ep, kind, newStreamConn(nc), s.codec, s.events)
+	ss := newSession(&s.ep, t.kind, newStreamConn(nc), s.codec, s.events)
 	ss.hook = s.Configure
+	ss.frameFor(t, false)
 	if err := s.ep.enter(&ss.core); err != nil {
 		// Accepted and closed: the peer learns at once that there is no room.
 		_ = nc.Close()
-		s.ep.failed(kind, nc.RemoteAddr(), err)
+		s.ep.failed(t.kind, nc.RemoteAddr(), err)
 		return
 	}
 	_ = ss.start(cfg, false)

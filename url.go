@@ -12,19 +12,24 @@ import (
 
 // target is a parsed URL: a transport and where it listens or connects.
 type target struct {
-	kind    string // scheme: tcp, tls, unix
+	kind    string // scheme: tcp, tls, unix, ws, wss
 	network string // for package net
 	address string
 	host    string // for TLS's ServerName
+
+	path, rawPath, query string // of WebSocket; "" and "/" are any path to a server
 }
 
+func (t *target) isWebSocket() bool { return t.kind == "ws" || t.kind == "wss" }
+func (t *target) secure() bool      { return t.kind == "tls" || t.kind == "wss" }
+
 // parseURL understands tcp://host:port, tls://host:port, with an empty host for
-// all addresses and 0 for any port, unix:///path, and unix://@name for Linux's
-// abstract sockets.
+// all addresses and 0 for any port, unix:///path, unix://@name for Linux's
+// abstract sockets, ws://host:port/path and wss://host:port/path.
 func parseURL(raw string) (target, error) {
 	kind, rest, ok := strings.Cut(raw, "://")
 	if !ok {
-		return target{}, urlError(raw, "has no scheme, want tcp://host:port, tls://host:port or unix:///path")
+		return target{}, urlError(raw, "has no scheme, want tcp://host:port, tls://host:port, unix:///path, ws://host:port/path or wss://host:port/path")
 	}
 	switch kind {
 	case "tcp", "tls":
@@ -34,10 +39,12 @@ func parseURL(raw string) (target, error) {
 			return target{}, urlError(raw, "has no path")
 		}
 		return target{kind: kind, network: "unix", address: rest}, nil
-	case "udp", "ws", "wss":
+	case "ws", "wss":
+		return parseWebSocket(raw, kind)
+	case "udp":
 		return target{}, fmt.Errorf("%w: %s", ErrUnsupported, kind)
 	}
-	return target{}, urlError(raw, "has an unknown scheme, want tcp, tls or unix")
+	return target{}, urlError(raw, "has an unknown scheme, want tcp, tls, unix, ws or wss")
 }
 
 func parseHostPort(raw, kind, rest string) (target, error) {
@@ -54,9 +61,42 @@ func parseHostPort(raw, kind, rest string) (target, error) {
 	return target{kind: kind, network: "tcp", address: net.JoinHostPort(host, port), host: host}, nil
 }
 
+// parseWebSocket: RFC 6455, section 3.
+func parseWebSocket(raw, kind string) (target, error) {
+	u, err := url.Parse(raw)
+	switch {
+	case err != nil:
+		return target{}, urlError(raw, "is malformed, want "+kind+"://host:port/path")
+	case u.User != nil:
+		return target{}, urlError(raw, "has a user, which WebSocket has no place for; set a header")
+	case u.Fragment != "" || strings.HasSuffix(raw, "#"):
+		return target{}, urlError(raw, "has a fragment, which WebSocket does not allow")
+	}
+	port := u.Port()
+	switch {
+	case port != "" || strings.HasSuffix(u.Host, ":"):
+	case kind == "ws":
+		port = "80"
+	default:
+		port = "443"
+	}
+	t, err := parseHostPort(kind+"://"+net.JoinHostPort(u.Hostname(), port), kind, net.JoinHostPort(u.Hostname(), port))
+	if err != nil {
+		return target{}, urlError(raw, "has port "+strconv.Quote(port)+", want 0 to 65535")
+	}
+	if u.Path != "/" {
+		t.path, t.rawPath = u.Path, u.RawPath
+	}
+	t.query = u.RawQuery
+	return t, nil
+}
+
 func urlError(raw, problem string) error {
 	return &ConfigError{Field: "URL " + strconv.Quote(raw), Problem: problem}
 }
 
-// urlOf is the URL under which a listener of the given kind can be dialed.
-func urlOf(kind string, addr net.Addr) string { return kind + "://" + addr.String() }
+// urlOf is the URL under which a listener of the target can be dialed.
+func urlOf(t target, addr net.Addr) string {
+	path := url.URL{Path: t.path, RawPath: t.rawPath}
+	return t.kind + "://" + addr.String() + path.EscapedPath()
+}

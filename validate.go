@@ -28,11 +28,13 @@ func (c *Config) complete(prefix string) error {
 	if c.TLS != nil {
 		c.TLS = c.TLS.Clone()
 	}
-	return c.check(prefix)
+	v := validator{prefix: prefix}
+	c.WebSocket.complete(&v)
+	c.check(&v)
+	return v.err()
 }
 
-func (c *Config) check(prefix string) error {
-	v := validator{prefix: prefix}
+func (c *Config) check(v *validator) {
 	v.size("MaxMessageSize", c.MaxMessageSize, 1, math.MaxInt32)
 	v.size("HighWatermark", c.HighWatermark, 1, math.MaxInt32)
 	v.size("LowWatermark", c.LowWatermark, 1, c.HighWatermark)
@@ -52,7 +54,6 @@ func (c *Config) check(prefix string) error {
 	if c.Workers > 0 && c.Executor != nil {
 		v.fail("Executor", "is set together with Workers, want one of them")
 	}
-	return v.err()
 }
 
 // validator keeps the first problem.

@@ -13,7 +13,10 @@ import (
 // text is what the messages of all codecs here are made of.
 type text interface{ ~string | ~[]byte }
 
-const rawCodec = "raw"
+const (
+	rawCodec  = "raw"
+	lineCodec = "line"
+)
 
 func codecFlag(fs *flag.FlagSet) *string {
 	return fs.String("codec", rawCodec, "`NAME` of the framing: raw, line, len32 (4-byte big-endian length, then the body) or varint")
@@ -29,7 +32,7 @@ func withCodec(name string, bytes func(getty.Codec[[]byte]) error, lines func(ge
 		return bytes(codec.LengthField{})
 	case "varint":
 		return bytes(codec.Varint{})
-	case "line":
+	case lineCodec:
 		return lines(codec.Line{})
 	}
 	return usageError(fmt.Sprintf("no codec %q, want raw, line, len32 or varint", name))

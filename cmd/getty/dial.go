@@ -40,7 +40,7 @@ func runDial(ctx context.Context, std stdio, cmd command, args []string) error {
 	var o dialOptions
 	fs := flag.NewFlagSet(cmd.name, flag.ContinueOnError)
 	codecName := codecFlag(fs)
-	ca := fs.String("ca", "", "`FILE` with the certificates to trust for tls, in PEM, instead of the system's")
+	ca := fs.String("ca", "", "`FILE` with the certificates to trust for tls and wss, in PEM, instead of the system's")
 	name := fs.String("name", "", "`NAME` that the server's certificate must have; default: the host of the URL")
 	insecure := fs.Bool("insecure", false, "do not verify the server's certificate")
 	fs.DurationVar(&o.wait, "wait", 500*time.Millisecond, "at the end of input, end after no message came for this `DURATION`")
@@ -55,6 +55,10 @@ func runDial(ctx context.Context, std stdio, cmd command, args []string) error {
 	}
 	o.url, o.codec = fs.Arg(0), *codecName
 	o.cfg.Backoff.Max = maxPause
+	o.cfg.WebSocket.Deflate.Enabled = true
+	if o.codec == lineCodec {
+		o.cfg.WebSocket.MessageType = getty.MessageText
+	}
 	var err error
 	if o.cfg.TLS, err = clientTLS(*ca, *name, *insecure); err != nil {
 		return err

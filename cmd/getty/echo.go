@@ -25,12 +25,16 @@ func runEcho(ctx context.Context, std stdio, cmd command, args []string) error {
 	fs := flag.NewFlagSet(cmd.name, flag.ContinueOnError)
 	codecName := codecFlag(fs)
 	compress := fs.String("compress", "none", "`METHOD`: none, flate, snappy or zstd; only none is built yet")
-	cert := fs.String("cert", "", "`FILE` with the certificate for tls, in PEM")
+	cert := fs.String("cert", "", "`FILE` with the certificate for tls and wss, in PEM")
 	key := fs.String("key", "", "`FILE` with its key, in PEM")
 	fs.IntVar(&cfg.Workers, "workers", 0, "`N` goroutines run the handlers; 0: each session's own")
 	fs.IntVar(&cfg.MaxMessageSize, "max-message", getty.DefaultMaxMessageSize, "limit for a message, in `BYTES` of its frame")
 	if err := parse(fs, std, cmd, args); err != nil {
 		return err
+	}
+	// Any page may talk to an echo.
+	cfg.WebSocket = getty.WebSocketConfig{
+		MessageType: getty.MessageLast, Origins: []string{"*"}, Deflate: getty.Deflate{Enabled: true},
 	}
 	urls := fs.Args()
 	if len(urls) == 0 {
@@ -82,10 +86,10 @@ func checkCompress(method string) error {
 
 // serverTLS loads the certificate if one is given, and insists on it for tls.
 func serverTLS(urls []string, cert, key string) (*tls.Config, error) {
-	isTLS := func(url string) bool { return strings.HasPrefix(url, "tls://") }
+	isTLS := func(url string) bool { return strings.HasPrefix(url, "tls://") || strings.HasPrefix(url, "wss://") }
 	switch {
 	case (cert == "") != (key == ""), cert == "" && slices.ContainsFunc(urls, isTLS):
-		return nil, usageError("tls needs both --cert and --key")
+		return nil, usageError("tls and wss need both --cert and --key")
 	case cert == "":
 		return nil, nil
 	}

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package getty
+
+import (
+	"bufio"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// answer is the server's half of the handshake on a conn of its own listener.
+func (w *webSocket) answer(t *target) error {
+	head, err := w.readHead()
+	if err == errHeadTooLong {
+		return w.refuse(&UpgradeError{http.StatusRequestHeaderFieldsTooLarge, nil, err.Error()})
+	}
+	if err != nil {
+		return err
+	}
+	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(head)))
+	if err != nil {
+		return w.refuse(&UpgradeError{http.StatusBadRequest, nil, "the request is malformed: " + err.Error()})
+	}
+	if t.path != "" && r.URL.Path != t.path {
+		return w.refuse(&UpgradeError{http.StatusNotFound, nil, fmt.Sprintf("the path is %q, not %q", r.URL.Path, t.path)})
+	}
+	answer, refusal := w.agree(r)
+	if refusal != nil {
+		return w.refuse(refusal)
+	}
+	w.head = head
+	return w.c.writeAll(answer)
+}
+
+// refuse answers with an error. It returns it for the server's side.
+func (w *webSocket) refuse(e *UpgradeError) error {
+	body := e.Problem + "\n"
+	h := http.Header{
+		"Connection": {"close"}, "Content-Type": {"text/plain; charset=utf-8"}, "Content-Length": {fmt.Sprint(len(body))},
+	}
+	e.addTo(h)
+	err := w.c.writeAll(fmt.Appendf(nil, "HTTP/1.1 %d %s\r\n%s\r\n%s", e.StatusCode, http.StatusText(e.StatusCode), headerLines(h), body))
+	if err == nil {
+		err = w.c.conn.closeWrite()
+	}
+	if err == nil {
+		w.awaitEOF()
+	}
+	return e
+}
+
+// awaitEOF lets the peer read the refusal: closing with its bytes unread would
+// reset the connection.
+func (w *webSocket) awaitEOF() {
+	timeout := time.AfterFunc(w.c.lim.closeTimeout, func() { _ = w.c.conn.close() })
+	defer timeout.Stop()
+	for {
+		w.c.in.used(w.c.in.len())
+		if err := w.c.conn.read(&w.c.in); err != nil {
+			return
+		}
+	}
+}
+
+// addTo adds what an answer with this status has to say.
+func (e *UpgradeError) addTo(h http.Header) {
+	switch e.StatusCode {
+	case http.StatusUpgradeRequired:
+		h.Set("Upgrade", "websocket")
+		h.Set("Sec-WebSocket-Version", wsVersion)
+	case http.StatusMethodNotAllowed:
+		h.Set("Allow", http.MethodGet)
+	}
+}
+
+// agree checks a request (RFC 6455, section 4.2.1), settles what is to be
+// settled, and returns the answer to it.
+func (w *webSocket) agree(r *http.Request) ([]byte, *UpgradeError) {
+	cfg, key := &w.c.ep.cfg.WebSocket, r.Header.Get("Sec-Websocket-Key")
+	decoded, err := base64.StdEncoding.DecodeString(key)
+	refuse := func(status int, problem string) ([]byte, *UpgradeError) {
+		return nil, &UpgradeError{status, nil, problem}
+	}
+	switch {
+	case r.Method != http.MethodGet:
+		return refuse(http.StatusMethodNotAllowed, "the method is not GET")
+	case !r.ProtoAtLeast(1, 1) || r.ProtoMajor > 1:
+		return refuse(http.StatusHTTPVersionNotSupported, "the version of HTTP is not 1.1")
+	case !hasToken(r.Header, "Connection", "upgrade") || !hasToken(r.Header, "Upgrade", "websocket"):
+		return refuse(http.StatusUpgradeRequired, "this is not a WebSocket handshake")
+	case !slices.Equal(r.Header.Values("Sec-Websocket-Version"), []string{wsVersion}):
+		return refuse(http.StatusUpgradeRequired, "the version of WebSocket is not "+wsVersion)
+	case r.Host == "":
+		return refuse(http.StatusBadRequest, "there is no Host")
+	case err != nil || len(decoded) != keyBytes || len(r.Header.Values("Sec-Websocket-Key")) != 1:
+		return refuse(http.StatusBadRequest, "Sec-WebSocket-Key is not 16 bytes in base64")
+	case r.ContentLength > 0 || len(r.TransferEncoding) > 0:
+		return refuse(http.StatusBadRequest, "the request has a body")
+	case !cfg.allows(r):
+		return refuse(http.StatusForbidden, "this origin is not allowed")
+	}
+	h := cfg.Header.Clone()
+	if h == nil {
+		h = http.Header{}
+	}
+	h.Set("Upgrade", "websocket")
+	h.Set("Connection", "Upgrade")
+	h.Set("Sec-WebSocket-Accept", acceptKey(key))
+	offered := tokens(r.Header, "Sec-Websocket-Protocol")
+	for _, p := range cfg.Subprotocols {
+		if slices.Contains(offered, p) {
+			w.protocol = p
+			h.Set("Sec-WebSocket-Protocol", p)
+			break
+		}
+	}
+	var extension string
+	if w.deflate, extension = cfg.Deflate.accept(r.Header); w.deflate != nil {
+		h.Set("Sec-WebSocket-Extensions", extension)
+	}
+	return fmt.Appendf(nil, "HTTP/1.1 101 Switching Protocols\r\n%s\r\n", headerLines(h)), nil
+}
+
+// ServeHTTP makes a session of a request to upgrade to WebSocket, under the
+// same rules as ws:// URLs, whatever the path. It returns when the request is
+// answered; the session lives on goroutines of its own, until it ends or the
+// Server, not the http.Server, is shut down. Only HTTP/1.1 can be upgraded.
+// Middleware may wrap the ResponseWriter if it supports Unwrap or Hijack.
+func (s *Server[M]) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	ss := newSession(&s.ep, "ws", nil, s.codec, s.events)
+	if r.TLS != nil {
+		ss.kind = "wss"
+	}
+	ss.hook = s.Configure
+	w := newWebSocket(&ss.core, false)
+	ss.framing = w
+	answer, refusal := w.agree(r)
+	if refusal == nil && s.ep.isClosing() {
+		refusal = &UpgradeError{http.StatusServiceUnavailable, nil, ErrServerClosed.Error()}
+	}
+	if refusal == nil {
+		nc, err := w.hijack(rw)
+		if err == nil {
+			w.opening = &wsOpening{answer: answer}
+			w.request = r.Clone(r.Context()) // the server's own is reused by nobody, but its body is
+			w.request.Body = http.NoBody
+			s.adopt(ss, nc)
+			return
+		}
+		refusal = &UpgradeError{http.StatusInternalServerError, nil, "the conn cannot be taken over: " + err.Error()}
+	}
+	refusal.addTo(rw.Header())
+	http.Error(rw, refusal.Problem, refusal.StatusCode)
+	s.ep.refused(ss.kind, r.RemoteAddr, refusal)
+}
+
+// hijack takes the conn over, with what has been read ahead.
+func (w *webSocket) hijack(rw http.ResponseWriter) (net.Conn, error) {
+	nc, buffered, err := http.NewResponseController(rw).Hijack()
+	if err != nil {
+		return nil, err
+	}
+	if n := buffered.Reader.Buffered(); n > 0 {
+		ahead, _ := buffered.Reader.Peek(n)
+		for len(ahead) > 0 {
+			n := copy(w.c.in.space(), ahead)
+			w.c.in.filled(n)
+			ahead = ahead[n:]
+		}
+	}
+	w.c.conn = newStreamConn(nc)
+	return nc, nc.SetDeadline(time.Time{})
+}
+
+// adopt starts the session of a conn that was hijacked.
+func (s *Server[M]) adopt(ss *Session[M], nc net.Conn) {
+	if err := s.ep.enter(&ss.core); err != nil {
+		problem := err.Error()
+		_, _ = io.WriteString(nc, "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: "+
+			fmt.Sprint(len(problem))+"\r\n\r\n"+problem)
+		_ = nc.Close()
+		s.ep.failed(ss.kind, nc.RemoteAddr(), err)
+		return
+	}
+	go func() { _ = ss.start(nil, false) }()
+}
+
+// refused counts a request that did not become a session.
+func (ep *endpoint) refused(kind, remote string, err error) {
+	ep.mu.Lock()
+	ep.totals.Failed++
+	ep.mu.Unlock()
+	addr, aerr := net.ResolveTCPAddr("tcp", remote) // http has it as a string; never a name
+	if aerr != nil {
+		addr = nil
+	}
+	ep.failed(kind, addr, err)
+}
+
+// errNoCloseFrame is the cause when a WebSocket peer just closed its conn.
+var errNoCloseFrame = fmt.Errorf("getty: websocket peer closed without a close frame: %w", io.ErrUnexpectedEOF)
