@@ -2,6 +2,9 @@ module github.com/getty-net/getty
 
 go 1.26
 
-require go.uber.org/goleak v1.3.0
+require (
+	github.com/klauspost/compress v1.20.3
+	go.uber.org/goleak v1.3.0
+)
 
 require github.com/stretchr/testify v1.10.0 // indirect

@@ -19,7 +19,7 @@ func (c *core) start(cfg *tls.Config, client bool) (err error) {
 			_ = c.abandon(ErrGoexit)
 		}
 	}()
-	if cfg != nil {
+	if cfg != nil || c.format() != nil {
 		// The functions in a tls.Config are callbacks like any other.
 		err = c.guard(phaseNone, func() error { return c.handshake(cfg, client) })
 		if err != nil {
@@ -73,11 +73,20 @@ func (c *core) endError() error {
 	return c.closedError()
 }
 
-// handshake puts TLS over the conn within HandshakeTimeout.
+// format is how the handshake has the conn compress; nil: not at all.
+func (c *core) format() *format {
+	if !compresses(c.kind) {
+		return nil
+	}
+	return c.ep.format
+}
+
+// handshake puts TLS, unless cfg is nil, and compression over the conn within
+// HandshakeTimeout.
 func (c *core) handshake(cfg *tls.Config, client bool) error {
 	timeout := time.AfterFunc(c.ep.cfg.HandshakeTimeout, func() { c.cut(ErrHandshakeTimeout) })
 	defer timeout.Stop()
-	t, err := tlsHandshake(c.conn, cfg, client)
+	cn, err := c.layers(cfg, client)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -86,9 +95,29 @@ func (c *core) handshake(cfg *tls.Config, client bool) error {
 	case err != nil:
 		return err
 	}
-	t.control = c.controlPending
-	c.conn = t
+	c.conn = cn
 	return nil
+}
+
+// layers runs the handshakes, the outer one first.
+func (c *core) layers(cfg *tls.Config, client bool) (conn, error) {
+	cn := c.conn
+	if cfg != nil {
+		t, err := tlsHandshake(cn, cfg, client)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { t.control = c.controlPending }()
+		cn = t
+	}
+	if f := c.format(); f != nil {
+		z, err := compressHandshake(cn, f, client)
+		if err != nil {
+			return nil, err
+		}
+		cn = z
+	}
+	return cn, nil
 }
 
 // abandon ends a session that nobody has seen open: no OnClose follows.
