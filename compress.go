@@ -37,7 +37,7 @@ const compressRaw Compression = 0x80
 // A mismatch is not detected then: it shows as ErrCompression for bytes that
 // are not of this format, or as messages that make no sense. CompressFlate.Raw
 // and CompressSnappy.Raw are what dubbo-getty 1.5 calls CompressZip and
-// CompressSnappy. Under CompressFlate.Raw a session holds up to 32 KiB, to which
+// CompressSnappy, whose writer holds small messages back until it closes. Under CompressFlate.Raw a session holds up to 32 KiB, to which
 // the peer may refer, for its life.
 func (c Compression) Raw() Compression {
 	if c == CompressNone {

@@ -43,8 +43,8 @@ func zipFeed(t *testing.T, z *getty.ZipStream, data []byte, dice *rand.Rand) (ou
 	}
 }
 
-// FuzzExpand gives anything to every expander.
-func FuzzExpand(f *testing.F) {
+// FuzzZipExpand gives anything to every expander.
+func FuzzZipExpand(f *testing.F) {
 	for i, how := range zipAll {
 		for _, text := range zipTexts()[:4] {
 			f.Add(getty.NewZipStream(how).Compress([]byte(text)), uint8(i), uint64(1))
@@ -58,8 +58,8 @@ func FuzzExpand(f *testing.F) {
 	})
 }
 
-// FuzzCompress has every text come back.
-func FuzzCompress(f *testing.F) {
+// FuzzZipCompress has every text come back.
+func FuzzZipCompress(f *testing.F) {
 	for i := range zipAll {
 		f.Add([]byte("hello, hello"), uint8(i), uint64(1), uint16(7))
 	}
@@ -75,8 +75,8 @@ func FuzzCompress(f *testing.F) {
 	})
 }
 
-// FuzzPreamble compares with what a preamble is.
-func FuzzPreamble(f *testing.F) {
+// FuzzZipPreamble compares with what a preamble is.
+func FuzzZipPreamble(f *testing.F) {
 	f.Add([]byte("\xf6gz\x01"))
 	f.Add([]byte("\xf6g"))
 	f.Add([]byte("GET / HTTP/1.1"))

@@ -142,7 +142,7 @@ func TestCompressedHandshakeWithoutBuffers(t *testing.T) {
 	near, far := net.Pipe()
 	srv, err := getty.NewServer(codec.Line{}, echo, zipConfig(getty.CompressZstd))
 	must(t, err)
-	l := &oneConn{conns: make(chan net.Conn, 1), closed: make(chan struct{})}
+	l := &zipOneConn{conns: make(chan net.Conn, 1), closed: make(chan struct{})}
 	l.conns <- far
 	go func() { _ = srv.Serve(l) }()
 	r := record()
@@ -158,14 +158,14 @@ func TestCompressedHandshakeWithoutBuffers(t *testing.T) {
 	must(t, srv.Shutdown(within(t)))
 }
 
-// oneConn is a listener that accepts what it is given.
-type oneConn struct {
+// zipOneConn is a listener that accepts what it is given.
+type zipOneConn struct {
 	conns  chan net.Conn
 	once   sync.Once
 	closed chan struct{}
 }
 
-func (l *oneConn) Accept() (net.Conn, error) {
+func (l *zipOneConn) Accept() (net.Conn, error) {
 	select {
 	case nc := <-l.conns:
 		return nc, nil
@@ -174,12 +174,12 @@ func (l *oneConn) Accept() (net.Conn, error) {
 	}
 }
 
-func (l *oneConn) Close() error {
+func (l *zipOneConn) Close() error {
 	l.once.Do(func() { close(l.closed) })
 	return nil
 }
 
-func (l *oneConn) Addr() net.Addr { return gettytest.Addr("pipe") }
+func (l *zipOneConn) Addr() net.Addr { return gettytest.Addr("pipe") }
 
 // Other implementations of the formats understand, and are understood.
 func TestCompressedInterop(t *testing.T) {
