@@ -42,7 +42,7 @@ type Config struct {
 	// so long while some are waiting. It is also the longest that a sender waits
 	// for room under PolicyBlock. 0: 10 s. Range: 1 ms and more.
 	WriteTimeout time.Duration
-	// HandshakeTimeout bounds the TLS handshake. 0: 10 s. Range: 1 ms and more.
+	// HandshakeTimeout bounds the handshake of TLS and that of Compression together. 0: 10 s. Range: 1 ms and more.
 	HandshakeTimeout time.Duration
 	// CloseTimeout is how long a session that was closed here, and has flushed,
 	// waits for the peer to close as well; what arrives meanwhile is discarded.
@@ -79,6 +79,11 @@ type Config struct {
 	// a client nil means verifying with the system's roots; ServerName defaults
 	// to the host of the URL.
 	TLS *tls.Config
+
+	// Compression of tcp, tls and unix URLs and of streams that come from
+	// elsewhere; the peer needs the same. It is an error together with a URL of
+	// another transport. Zero: CompressNone.
+	Compression Compression
 
 	// Control is called for each socket after its creation and before it is
 	// bound or connected, as in net.ListenConfig and net.Dialer.

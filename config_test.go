@@ -66,6 +66,7 @@ var sessionSettings = []setting{
 var endpointSettings = []setting{
 	durationSetting("HandshakeTimeout"),
 	durationSetting("DrainTimeout"),
+	{field: "Compression", good: []int64{0, 1, 2, 3, 0x81, 0x82, 0x83}, bad: []int64{4, 0x80, 0x84, 255}, want: "one of the constants, or Raw of one"},
 	sizeSetting("Workers", 0, 1<<16, "0 to 65536"),
 	sizeSetting("MaxSessions", 0, math.MaxInt32, "0 to 2147483647"),
 	sizeSetting("MaxSessionsPerAddr", 0, math.MaxInt32, "0 to 2147483647"),

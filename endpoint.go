@@ -17,13 +17,14 @@ import (
 // endpoint is what a Server, a Client and Dial have in common: the frozen
 // configuration, the sessions, and the count of what runs for them.
 type endpoint struct {
-	cfg   Config
-	lim   *limits
-	start time.Time
-	exec  Executor
-	pool  *workerPool // exec, if it is ours to stop
-	log   *slog.Logger
-	g     group // sessions, accept loops, drainers, the reconnect worker
+	cfg    Config
+	lim    *limits
+	start  time.Time
+	exec   Executor
+	pool   *workerPool // exec, if it is ours to stop
+	log    *slog.Logger
+	format *format // of compression; nil: none
+	g      group   // sessions, accept loops, drainers, the reconnect worker
 
 	// The client's pool listens here; nil for others. onLeave comes before
 	// OnClose, onLeft after it.
@@ -61,6 +62,7 @@ func (ep *endpoint) init(cfg Config, prefix string) error {
 	if cfg.MaxSessionsPerAddr > 0 {
 		ep.perAddr = make(map[string]int)
 	}
+	ep.format = newFormat(cfg.Compression)
 	ep.quit = make(chan struct{})
 	ep.sessions = make(map[*core]bool)
 	ep.causes = make(map[string]int64)

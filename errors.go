@@ -35,6 +35,10 @@ var (
 	// ErrHandshakeTimeout ends a connection that did not finish its handshake.
 	ErrHandshakeTimeout error = timeoutError("getty: handshake timeout")
 
+	// ErrCompression fails a handshake with a peer whose Compression is another
+	// one, and ends a session whose bytes are not what was agreed on.
+	ErrCompression = errors.New("getty: wrong compression")
+
 	// ErrSlowConsumer ends a session over its high watermark under PolicyClose.
 	ErrSlowConsumer = errors.New("getty: slow consumer")
 	// ErrBackpressure is the error of TrySend, and of Send under PolicyFail,

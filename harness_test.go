@@ -46,6 +46,15 @@ func eachTransport(t *testing.T, test func(t *testing.T, tr transport)) {
 	}
 }
 
+// eachStream is eachTransport for what concerns streams of bytes only.
+func eachStream(t *testing.T, test func(t *testing.T, tr transport)) {
+	eachTransport(t, func(t *testing.T, tr transport) {
+		if !isWebSocket(tr) {
+			test(t, tr)
+		}
+	})
+}
+
 // certificate is made once and trusted by clientTLS.
 var certificate = sync.OnceValues(func() (tls.Certificate, *x509.CertPool) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -19,7 +19,7 @@ func (c *core) start(cfg *tls.Config, client bool) (err error) {
 			_ = c.abandon(ErrGoexit)
 		}
 	}()
-	if cfg != nil || c.framing != nil {
+	if cfg != nil || c.framing != nil || c.format() != nil {
 		// The functions in a tls.Config are callbacks like any other.
 		err = c.guard(phaseNone, func() error { return c.handshake(cfg, client) })
 		if err != nil {
@@ -73,18 +73,22 @@ func (c *core) endError() error {
 	return c.closedError()
 }
 
-// handshake puts TLS over the conn and runs the handshake of the transport
-// itself, both within HandshakeTimeout.
-func (c *core) handshake(cfg *tls.Config, client bool) (err error) {
+// format is how the handshake has the conn compress; nil: not at all.
+func (c *core) format() *format {
+	if c.framing != nil {
+		return nil
+	}
+	return c.ep.format
+}
+
+// handshake puts TLS, unless cfg is nil, and compression over the conn and runs
+// the handshake of the transport itself, all within HandshakeTimeout.
+func (c *core) handshake(cfg *tls.Config, client bool) error {
 	timeout := time.AfterFunc(c.ep.cfg.HandshakeTimeout, func() { c.cut(ErrHandshakeTimeout) })
 	defer timeout.Stop()
-	if cfg != nil {
-		if err = c.startTLS(cfg, client); err != nil {
-			return err
-		}
-	}
-	if c.framing == nil {
-		return nil
+	err := c.cover(cfg, client)
+	if err != nil || c.framing == nil {
+		return err
 	}
 	if err = c.framing.open(); err != nil && !c.is(stateNew) {
 		return c.endError() // rather than that of a conn that was closed
@@ -92,8 +96,9 @@ func (c *core) handshake(cfg *tls.Config, client bool) (err error) {
 	return err
 }
 
-func (c *core) startTLS(cfg *tls.Config, client bool) error {
-	t, err := tlsHandshake(c.conn, cfg, client)
+// cover puts what layers gives in the place of the conn.
+func (c *core) cover(cfg *tls.Config, client bool) error {
+	cn, err := c.layers(cfg, client)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -102,9 +107,29 @@ func (c *core) startTLS(cfg *tls.Config, client bool) error {
 	case err != nil:
 		return err
 	}
-	t.control = c.controlPending
-	c.conn = t
+	c.conn = cn
 	return nil
+}
+
+// layers runs the handshakes, the outer one first.
+func (c *core) layers(cfg *tls.Config, client bool) (conn, error) {
+	cn := c.conn
+	if cfg != nil {
+		t, err := tlsHandshake(cn, cfg, client)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { t.control = c.controlPending }()
+		cn = t
+	}
+	if f := c.format(); f != nil {
+		z, err := compressHandshake(cn, f, client)
+		if err != nil {
+			return nil, err
+		}
+		cn = z
+	}
+	return cn, nil
 }
 
 // abandon ends a session that nobody has seen open: no OnClose follows.

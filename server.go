@@ -87,6 +87,9 @@ func (s *Server[M]) Listen(urls ...string) error {
 }
 
 func (s *Server[M]) open(raw string) (target, net.Listener, error) {
+	if err := s.ep.cfg.Compression.checkURL(raw); err != nil {
+		return target{}, nil, err
+	}
 	t, err := parseURL(raw)
 	if err != nil {
 		return t, nil, err

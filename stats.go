@@ -15,7 +15,7 @@ import (
 // SessionStats is a snapshot of one session's counters.
 type SessionStats struct {
 	// BytesIn and BytesOut are bytes of frames received, and taken by the
-	// kernel; under TLS they are plaintext.
+	// kernel; under TLS they are plaintext, under compression they are expanded.
 	BytesIn, BytesOut int64
 	// MessagesIn counts messages handed to OnMessage; a batch in progress is
 	// added at its end. MessagesOut counts accepted ones.
@@ -115,7 +115,7 @@ type Observer interface {
 // CauseKind names the kind of a cause of close for counters and logs: "local",
 // "eof", "unexpected eof", "reset", "idle", "keepalive", "write timeout",
 // "message timeout", "slow consumer", "message too long", "shutdown", "panic",
-// "goexit", "closed" or "error".
+// "goexit", "compression", "closed" or "error".
 func CauseKind(cause error) string {
 	if cause == nil {
 		return "local"
@@ -135,6 +135,7 @@ var causeKinds = [...]struct {
 	is   error
 	name string
 }{
+	{ErrCompression, "compression"},
 	{io.ErrUnexpectedEOF, "unexpected eof"},
 	{io.EOF, "eof"},
 	{ErrIdle, "idle"},

@@ -49,6 +49,9 @@ func (c *Config) check(v *validator) {
 	v.optional("Keepalive.Interval", c.Keepalive.Interval)
 	v.size("Keepalive.Misses", c.Keepalive.Misses, 0, 1000)
 	v.size("Workers", c.Workers, 0, 1<<16)
+	if !c.Compression.valid() {
+		v.fail("Compression", "is %d, want one of the constants, or Raw of one", c.Compression)
+	}
 	v.size("MaxSessions", c.MaxSessions, 0, math.MaxInt32)
 	v.size("MaxSessionsPerAddr", c.MaxSessionsPerAddr, 0, math.MaxInt32)
 	if c.Workers > 0 && c.Executor != nil {

@@ -37,3 +37,17 @@ func withCodec(name string, bytes func(getty.Codec[[]byte]) error, lines func(ge
 	}
 	return usageError(fmt.Sprintf("no codec %q, want raw, line, len32 or varint", name))
 }
+
+func compressFlag(fs *flag.FlagSet) *string {
+	return fs.String("compress", getty.CompressNone.String(), "`METHOD`: none, flate, snappy or zstd, the same on both sides")
+}
+
+// compression finds a method by its name.
+func compression(method string) (getty.Compression, error) {
+	for c := getty.CompressNone; c <= getty.CompressZstd; c++ {
+		if c.String() == method {
+			return c, nil
+		}
+	}
+	return 0, usageError(fmt.Sprintf("no compression %q, want none, flate, snappy or zstd", method))
+}

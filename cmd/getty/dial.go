@@ -46,6 +46,7 @@ func runDial(ctx context.Context, std stdio, cmd command, args []string) error {
 	fs.DurationVar(&o.wait, "wait", 500*time.Millisecond, "at the end of input, end after no message came for this `DURATION`")
 	fs.IntVar(&o.cfg.PoolSize, "pool", 1, "`N` sessions, used in turn")
 	fs.IntVar(&o.cfg.MaxMessageSize, "max-message", getty.DefaultMaxMessageSize, "limit for a message, in `BYTES` of its frame")
+	compress := compressFlag(fs)
 	cmd.help += "; raw sends and prints bytes as they are, newlines included, like nc"
 	if err := parse(fs, std, cmd, args); err != nil {
 		return err
@@ -60,6 +61,9 @@ func runDial(ctx context.Context, std stdio, cmd command, args []string) error {
 		o.cfg.WebSocket.MessageType = getty.MessageText
 	}
 	var err error
+	if o.cfg.Compression, err = compression(*compress); err != nil {
+		return err
+	}
 	if o.cfg.TLS, err = clientTLS(*ca, *name, *insecure); err != nil {
 		return err
 	}

@@ -24,7 +24,7 @@ func runEcho(ctx context.Context, std stdio, cmd command, args []string) error {
 	var cfg getty.Config
 	fs := flag.NewFlagSet(cmd.name, flag.ContinueOnError)
 	codecName := codecFlag(fs)
-	compress := fs.String("compress", "none", "`METHOD`: none, flate, snappy or zstd; only none is built yet")
+	compress := compressFlag(fs)
 	cert := fs.String("cert", "", "`FILE` with the certificate for tls and wss, in PEM")
 	key := fs.String("key", "", "`FILE` with its key, in PEM")
 	fs.IntVar(&cfg.Workers, "workers", 0, "`N` goroutines run the handlers; 0: each session's own")
@@ -40,10 +40,10 @@ func runEcho(ctx context.Context, std stdio, cmd command, args []string) error {
 	if len(urls) == 0 {
 		return usageError("no URL to listen on")
 	}
-	if err := checkCompress(*compress); err != nil {
+	var err error
+	if cfg.Compression, err = compression(*compress); err != nil {
 		return err
 	}
-	var err error
 	if cfg.TLS, err = serverTLS(urls, *cert, *key); err != nil {
 		return err
 	}
@@ -72,16 +72,6 @@ func echo[M text](ctx context.Context, std stdio, cfg getty.Config, urls []strin
 		_ = srv.Shutdown(drain)
 		return nil
 	}
-}
-
-func checkCompress(method string) error {
-	switch method {
-	case "none":
-		return nil
-	case "flate", "snappy", "zstd":
-		return notBuiltError("--compress " + method)
-	}
-	return usageError(fmt.Sprintf("no compression %q, want none, flate, snappy or zstd", method))
 }
 
 // serverTLS loads the certificate if one is given, and insists on it for tls.

@@ -34,6 +34,38 @@ func TestEchoAndDial(t *testing.T) {
 	}
 }
 
+func TestEchoAndDialCompressed(t *testing.T) {
+	for _, method := range []string{"none", "flate", "snappy", "zstd"} {
+		t.Run(method, func(t *testing.T) {
+			t.Parallel()
+			srv, on, _ := echoServer(t, "--codec", "line", "--compress", method)
+			for _, tr := range on {
+				args := append([]string{"dial", "--codec", "line", "--compress", method, "--wait", "5s"}, tr.dial...)
+				c := cli(t, append(args, tr.url)...)
+				for _, line := range []string{"hello", "", "world"} {
+					c.write(line + "\n")
+					if got := c.stdout.line(t, ""); got != line {
+						t.Errorf("%s: got %q, want %q", tr.name, got, line)
+					}
+				}
+				c.signal(syscall.SIGTERM)
+				c.ends(statusOK)
+			}
+			// Others are told what is wrong.
+			other := map[string]string{"none": "flate", "flate": "snappy", "snappy": "zstd", "zstd": "flate"}[method]
+			c := cli(t, "dial", "--codec", "line", "--compress", other, on[0].url)
+			if method != "none" {
+				c.ends(statusError)
+				if got, want := c.stderr.text(), other+" here, "+method+" at the peer"; !strings.Contains(got, want) {
+					t.Errorf("standard error is %q, without %q", got, want)
+				}
+			}
+			srv.signal(syscall.SIGTERM)
+			srv.ends(statusOK)
+		})
+	}
+}
+
 // All of a piped input comes back, over a pool too, although it ends at once.
 func TestDialDrains(t *testing.T) {
 	t.Parallel()
@@ -130,7 +162,10 @@ func TestExitStatus(t *testing.T) {
 		"bad limit":          {[]string{"echo", "--max-message", "-1", "tcp://:0"}, statusUsage, false},
 		"udp":                {[]string{"echo", "udp://127.0.0.1:0"}, statusUsage, false},
 		"wss without a key":  {[]string{"echo", "wss://127.0.0.1:0"}, statusUsage, true},
-		"compression":        {[]string{"echo", "--compress", "zstd", "tcp://:0"}, statusUsage, false},
+		"compression":        {[]string{"echo", "--compress", "zstd", "tcp://"}, statusUsage, false},
+		"bad compression":    {[]string{"echo", "--compress", "gzip", "tcp://:0"}, statusUsage, true},
+		"compressed udp":     {[]string{"echo", "--compress", "zstd", "udp://127.0.0.1:0"}, statusUsage, false},
+		"dial and gzip":      {[]string{"dial", "--compress", "gzip", "tcp://:0"}, statusUsage, true},
 		"no compression":     {[]string{"echo", "--compress", "none", "tcp://"}, statusUsage, false},
 		"no certificate":     {[]string{"echo", "tls://127.0.0.1:0"}, statusUsage, true},
 		"no key":             {[]string{"echo", "--cert", cert, "tls://127.0.0.1:0"}, statusUsage, true},

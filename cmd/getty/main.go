@@ -85,11 +85,6 @@ type usageError string
 
 func (e usageError) Error() string { return string(e) }
 
-// notBuiltError is about something that is promised and not there yet.
-type notBuiltError string
-
-func (e notBuiltError) Error() string { return string(e) + " is not built yet" }
-
 // errHelp is returned by a command that was asked for its help and gave it.
 var errHelp = errors.New("help")
 
@@ -105,7 +100,7 @@ func report(std stdio, c command, err error) int {
 	}
 	// Every error of the library begins with its name.
 	_, _ = fmt.Fprintf(std.err, "getty %s: %s\n", c.name, strings.TrimPrefix(oneLine(err), "getty: "))
-	if errors.As(err, new(notBuiltError)) || errors.As(err, new(*getty.ConfigError)) || errors.Is(err, getty.ErrUnsupported) {
+	if errors.As(err, new(*getty.ConfigError)) || errors.Is(err, getty.ErrUnsupported) {
 		return statusUsage
 	}
 	return statusError

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package getty
+
+import (
+	"errors"
+
+	"github.com/getty-net/getty/internal/bufpool"
+)
+
+// format is one way to compress a stream.
+type format struct {
+	how Compression
+	// compress appends p, of compressChunk at most, in a form that can be
+	// expanded at once and by itself. bound is about how long that will be.
+	compress func(dst, p []byte) []byte
+	bound    func(n int) int
+	// head and tail are the beginning and the end of a stream.
+	head, tail string
+	// expander makes what expands one stream.
+	expander func() expander
+}
+
+// newFormat makes the format of an endpoint; nil for none.
+func newFormat(how Compression) *format {
+	half := func(n int) int { return n/2 + 64 }
+	switch how &^ compressRaw {
+	case CompressFlate:
+		return &format{how: how, compress: deflatePiece, bound: half, tail: flateTail, expander: newInflater(how.isRaw())}
+	case CompressSnappy:
+		return &format{
+			how: how, compress: snappyChunk, bound: snappyBound, head: snappyHead,
+			expander: func() expander { return &pieces{piece: &snappyReader{}} },
+		}
+	case CompressZstd:
+		z := newZstdPool()
+		return &format{
+			how: how, compress: z.compress, bound: half,
+			expander: func() expander { return &pieces{piece: &zstdReader{pool: z}} },
+		}
+	}
+	return nil
+}
+
+// expander expands one stream that arrives in pieces of any size.
+type expander interface {
+	// expand fills dst from what is inside and from src, and returns how much of
+	// both it has used. Nothing of either and no error: it needs more of src.
+	expand(dst, src []byte) (out, used int, err error)
+	// rest gives back what is not needed while nothing arrives.
+	rest()
+	// whole reports whether the stream may end here, src being empty.
+	whole() bool
+}
+
+// spoiled expands nothing any more.
+type spoiled struct{}
+
+func (spoiled) expand(_, _ []byte) (out, used int, err error) { return 0, 0, nil }
+func (spoiled) rest()                                         {}
+func (spoiled) whole() bool                                   { return true }
+
+// piece reads a format whose pieces are expanded as a whole.
+type piece interface {
+	// next looks at the piece that data begins with. size is how much of data it
+	// takes, 0 if it takes more to know, and may be beyond data; plain bounds
+	// what it becomes. A piece with skip becomes nothing and need not arrive as
+	// a whole.
+	next(data []byte) (size, plain int, skip bool, err error)
+	// expand expands a whole piece into dst, which has room for plain bytes, and
+	// returns how many it was.
+	expand(dst, data []byte) (int, error)
+}
+
+// pieces is the expander of such a format.
+type pieces struct {
+	piece piece
+	skip  int          // bytes left of a piece that is skipped
+	plain *bufpool.Buf // expanded; plain.B[off:] is left; nil if nothing is
+	off   int
+}
+
+var errTooLarge = errors.New("a block is too large")
+
+func (e *pieces) expand(dst, src []byte) (out, used int, err error) {
+	if e.plain != nil {
+		out = copy(dst, e.plain.B[e.off:])
+		if e.off += out; e.off == len(e.plain.B) {
+			bufpool.Put(e.plain)
+			e.plain, e.off = nil, 0
+		}
+		return out, 0, nil
+	}
+	if e.skip == 0 {
+		size, plain, skip, err := e.piece.next(src)
+		switch {
+		case err != nil || size == 0:
+			return 0, 0, err
+		case skip:
+			e.skip = size
+		case size > len(src):
+			return 0, 0, nil
+		case plain <= len(dst):
+			out, err = e.piece.expand(dst[:plain:plain], src[:size])
+			return out, size, err
+		default:
+			e.plain = bufpool.Get(plain)
+			n, err := e.piece.expand(e.plain.B[:plain:plain], src[:size])
+			if e.plain.B = e.plain.B[:n]; n == 0 {
+				bufpool.Put(e.plain)
+				e.plain = nil
+			}
+			return 0, size, err
+		}
+	}
+	used = min(e.skip, len(src))
+	e.skip -= used
+	return 0, used, nil
+}
+
+func (e *pieces) rest()       {}
+func (e *pieces) whole() bool { return e.plain == nil && e.skip == 0 }

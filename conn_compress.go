@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package getty
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+
+	"github.com/getty-net/getty/internal/bufpool"
+)
+
+// compressConn is a stream under compression. What arrives is expanded in
+// steps, as much as the engine's window takes; raw is waited for only when
+// nothing can be expanded any more. What leaves is compressed in independent
+// pieces, each of which is all the peer needs to expand it, so encoders and
+// decoders are borrowed for a piece and nothing of them waits.
+type compressConn struct {
+	raw    conn
+	format *format
+
+	// Owned by the reader; the handshake's goroutine before it.
+	src     window // compressed
+	exp     expander
+	err     error // of raw or of exp: the reader's last word
+	drained bool  // nothing of src can be expanded without more
+
+	// Owned by the writer.
+	cur   *bufpool.Buf // compressed; cur.B[off:] is left
+	off   int
+	taken int    // how much plaintext cur stands for: it is reported when cur has left
+	head  string // of the stream, in front of the first piece
+	ended bool
+}
+
+// compressChunk is how much plaintext is compressed before it is written. It is
+// the longest block of snappy's framing format.
+const compressChunk = 64 << 10
+
+func newCompressConn(raw conn, f *format) *compressConn {
+	return &compressConn{raw: raw, format: f, exp: f.expander(), head: f.head}
+}
+
+// compressHandshake exchanges preambles over raw. Only closing raw interrupts it.
+// The client goes first: over a conn without buffers two writers would wait for
+// each other, and elsewhere it takes no longer.
+func compressHandshake(raw conn, f *format, client bool) (*compressConn, error) {
+	c := newCompressConn(raw, f)
+	if f.how.isRaw() {
+		return c, nil
+	}
+	if client {
+		if err := c.sendPreamble(); err != nil {
+			return nil, err
+		}
+	}
+	peer, err := c.readPreamble()
+	if err == nil && !client {
+		// Also to a peer that compresses differently: it is to know as well.
+		err = c.sendPreamble()
+	}
+	if err == nil && peer != f.how {
+		err = f.how.mismatch(peer)
+	}
+	if err != nil {
+		c.src.release()
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *compressConn) sendPreamble() error {
+	for p := c.format.how.preamble(); len(p) > 0; {
+		n, err := c.raw.write(p)
+		if err != nil && err != errAgain {
+			return err
+		}
+		p = p[n:]
+	}
+	return nil
+}
+
+func (c *compressConn) readPreamble() (Compression, error) {
+	for {
+		peer, ok, err := parsePreamble(c.src.bytes())
+		if ok {
+			c.src.used(preambleSize)
+			return peer, nil
+		}
+		if err == nil {
+			if err = c.raw.read(&c.src); err == nil {
+				continue
+			}
+		}
+		return 0, fmt.Errorf("%w: %s here, no preamble from the peer: %w", ErrCompression, c.format.how, err)
+	}
+}
+
+func (c *compressConn) read(in *window) error {
+	before := in.len()
+	for {
+		if c.drained && c.err == nil {
+			c.exp.rest()
+			in.park()
+			c.err = c.raw.read(&c.src)
+		}
+		c.expand(in, before+maxBatch)
+		switch {
+		case in.len() > before:
+			return nil // an error comes again
+		case c.err != nil && c.drained:
+			c.exp.rest()
+			c.src.release()
+			return c.err
+		}
+	}
+}
+
+// expand takes out of src what it can, until in is full. Each step gives no more
+// than in has room for, so a small input never becomes more than that at once.
+func (c *compressConn) expand(in *window, full int) {
+	for c.drained = false; in.len() < full; {
+		out, used, err := c.exp.expand(in.space(), c.src.bytes())
+		c.src.used(used)
+		if out > 0 {
+			in.filled(out)
+		}
+		switch {
+		case err != nil:
+			c.err, c.drained = fmt.Errorf("%w: the bytes are not %s: %w", ErrCompression, c.format.how, err), true
+			c.exp = spoiled{}
+			return
+		case out == 0 && used == 0:
+			c.drained = true
+			if errors.Is(c.err, io.EOF) && (c.src.len() > 0 || !c.exp.whole()) {
+				c.err = io.ErrUnexpectedEOF
+			}
+			return
+		}
+	}
+}
+
+func (c *compressConn) tryWrite(p []byte) (int, error) { return c.send(p, false) }
+func (c *compressConn) write(p []byte) (int, error)    { return c.send(p, true) }
+
+func (c *compressConn) send(p []byte, wait bool) (done int, err error) {
+	if c.cur == nil && len(p) == 0 {
+		return c.push(nil, wait) // raw may have something left inside
+	}
+	for {
+		if err := c.flush(wait); err != nil {
+			if err != errAgain && c.off > 0 {
+				// The peer may have got some of it: nobody must send it again.
+				done += c.taken
+			}
+			return done, err
+		}
+		done += c.taken
+		c.taken = 0
+		if done == len(p) || (wait && done > 0) {
+			return done, nil
+		}
+		c.compress(p[done:min(len(p), done+compressChunk)])
+	}
+}
+
+// compress puts one piece of plaintext into cur.
+func (c *compressConn) compress(p []byte) {
+	c.cur = bufpool.Get(len(c.head) + c.format.bound(len(p)))
+	c.cur.B = c.format.compress(append(c.cur.B, c.head...), p)
+	c.taken, c.head = len(p), ""
+}
+
+// flush writes cur. With wait it waits for the first progress only, so that its
+// caller can tell a slow peer from a stalled one. errAgain: some of it is left.
+func (c *compressConn) flush(wait bool) error {
+	if c.cur == nil {
+		return nil
+	}
+	for c.off < len(c.cur.B) {
+		n, err := c.push(c.cur.B[c.off:], wait)
+		c.off += n
+		if err != nil {
+			return err
+		}
+		wait = false
+	}
+	bufpool.Put(c.cur)
+	c.cur, c.off = nil, 0
+	return nil
+}
+
+func (c *compressConn) push(p []byte, wait bool) (int, error) {
+	if wait {
+		return c.raw.write(p)
+	}
+	return c.raw.tryWrite(p)
+}
+
+// closeWrite ends the stream first, where the format has an end.
+func (c *compressConn) closeWrite() error {
+	if !c.ended && c.format.tail != "" {
+		c.cur = bufpool.Get(len(c.format.tail))
+		c.cur.B = append(c.cur.B, c.format.tail...)
+	}
+	c.ended = true
+	if err := c.flush(false); err != nil {
+		return err
+	}
+	return c.raw.closeWrite()
+}
+
+func (c *compressConn) close() error      { return c.raw.close() }
+func (c *compressConn) netConn() net.Conn { return c.raw.netConn() }

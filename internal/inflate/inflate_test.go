@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package inflate_test
+
+import (
+	"bytes"
+	"compress/flate"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/getty-net/getty/internal/inflate"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// plaintexts are of all kinds that compressors treat differently.
+func plaintexts() map[string][]byte {
+	dice := rand.New(rand.NewPCG(1, 2))
+	noise := make([]byte, 200<<10)
+	for i := range noise {
+		noise[i] = byte(dice.Uint32())
+	}
+	var words []byte
+	for len(words) < 300<<10 {
+		words = fmt.Appendf(words, "%s %d, ", []string{"session", "conn", "message", "frame"}[dice.IntN(4)], dice.IntN(1000))
+	}
+	far := bytes.Clone(noise[:32<<10])
+	return map[string][]byte{
+		"nothing": nil, "byte": {'x'}, "noise": noise, "words": words,
+		"zeros": make([]byte, 1<<20), "far": append(far, far...), "short": []byte("hello, hello, hello"),
+	}
+}
+
+// deflated compresses p with a sync flush now and then, and an end.
+func deflated(t testing.TB, p []byte, level int) []byte {
+	var out bytes.Buffer
+	w, err := flate.NewWriter(&out, level)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for len(p) > 0 {
+		n := min(len(p), 70_000)
+		_, _ = w.Write(p[:n])
+		_ = w.Flush()
+		p = p[n:]
+	}
+	_ = w.Close()
+	return out.Bytes()
+}
+
+// feed expands data that arrives in pieces into a buffer that has little room.
+func feed(d *inflate.Decoder, data []byte, dice *rand.Rand, limit int) (out []byte, err error) {
+	var held []byte
+	for {
+		n := min(len(data), 1+dice.IntN(1+dice.IntN(5000)))
+		held, data = append(held, data[:n]...), data[n:]
+		for {
+			dst := make([]byte, 1+dice.IntN(3000))
+			got, used, err := d.Expand(dst, held)
+			out = append(out, dst[:got]...)
+			held = held[used:]
+			if err != nil || len(out) > limit {
+				return out, err
+			}
+			if got == 0 && used == 0 {
+				break
+			}
+			if dice.IntN(4) == 0 {
+				d.Rest()
+			}
+		}
+		d.Rest()
+		if len(data) == 0 {
+			if len(held) > 0 || !d.Whole() {
+				return out, io.ErrUnexpectedEOF
+			}
+			return out, nil
+		}
+	}
+}
+
+func TestExpand(t *testing.T) {
+	for name, p := range plaintexts() {
+		for level := flate.HuffmanOnly; level <= flate.BestCompression; level++ {
+			t.Run(fmt.Sprintf("%s/%d", name, level), func(t *testing.T) {
+				data := deflated(t, p, level)
+				for seed := range uint64(3) {
+					var d inflate.Decoder
+					got, err := feed(&d, data, rand.New(rand.NewPCG(seed, 0)), len(p))
+					if err != nil || !bytes.Equal(got, p) {
+						t.Fatalf("seed %d: %d bytes of %d, %v", seed, len(got), len(p), err)
+					}
+				}
+			})
+		}
+	}
+}
+
+func TestByteByByte(t *testing.T) {
+	p := plaintexts()["words"][:20_000]
+	var d inflate.Decoder
+	var held, got []byte
+	for _, b := range deflated(t, p, flate.BestCompression) {
+		held = append(held, b)
+		dst := make([]byte, 70_000)
+		n, used, err := d.Expand(dst, held)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, held = append(got, dst[:n]...), held[used:]
+	}
+	if !bytes.Equal(got, p) || !d.Whole() || len(held) > 0 {
+		t.Errorf("%d bytes of %d, %d held", len(got), len(p), len(held))
+	}
+}
+
+// What is behind a flush may refer to what is before it, unless it is said not to.
+func TestIndependent(t *testing.T) {
+	var out bytes.Buffer
+	w, _ := flate.NewWriter(&out, flate.BestCompression)
+	for range 2 {
+		_, _ = w.Write([]byte("the same words again and again"))
+		_ = w.Flush()
+	}
+	for _, independent := range []bool{false, true} {
+		d := inflate.Decoder{Independent: independent}
+		_, err := feed(&d, out.Bytes(), rand.New(rand.NewPCG(0, 0)), 1000)
+		if errors.Is(err, inflate.ErrCorrupt) != independent {
+			t.Errorf("independent %v: %v", independent, err)
+		}
+	}
+}
+
+func TestCorrupt(t *testing.T) {
+	for name, data := range map[string]string{
+		"reserved block":        "\x07",
+		"length of stored":      "\x01\x01\x00\x00\x00x",
+		"distance before start": "\x03\x02\x00\x00\x00\x00",
+		"behind the end":        "\x01\x00\x00\xff\xff\x00",
+	} {
+		var d inflate.Decoder
+		if _, err := feed(&d, []byte(data+"\x00\x00\x00\x00\x00\x00\x00\x00"), rand.New(rand.NewPCG(0, 0)), 1000); !errors.Is(err, inflate.ErrCorrupt) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// FuzzExpand compares with compress/flate.
+func FuzzExpand(f *testing.F) {
+	for _, p := range plaintexts() {
+		p = p[:min(len(p), 500)]
+		for _, level := range []int{flate.HuffmanOnly, flate.NoCompression, flate.BestSpeed, flate.BestCompression} {
+			f.Add(deflated(f, p, level), uint64(1))
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte, seed uint64) {
+		const limit = 1 << 20
+		src := bytes.NewReader(data)
+		want, werr := io.ReadAll(io.LimitReader(flate.NewReader(src), limit))
+		var d inflate.Decoder
+		got, err := feed(&d, data, rand.New(rand.NewPCG(seed, 0)), limit)
+		got = got[:min(len(got), limit)]
+		if n := min(len(got), len(want)); !bytes.Equal(got[:n], want[:n]) {
+			t.Fatalf("it expands to something else than %d bytes, %v", len(want), werr)
+		}
+		if werr == nil && src.Len() == 0 && len(want) < limit && (err != nil || len(got) != len(want)) {
+			t.Fatalf("%d bytes, %v, want %d", len(got), err, len(want))
+		}
+		if err == nil && werr != nil && len(got) > len(want) {
+			t.Logf("more than compress/flate: %d bytes, %v, want %d, %v", len(got), err, len(want), werr)
+		}
+	})
+}
+
+func BenchmarkExpand(b *testing.B) {
+	p := plaintexts()["words"]
+	data := deflated(b, p, flate.BestSpeed)
+	dst := make([]byte, 64<<10)
+	b.Run("inflate", func(b *testing.B) {
+		b.SetBytes(int64(len(p)))
+		for b.Loop() {
+			var d inflate.Decoder
+			for src := data; len(src) > 0; {
+				_, used, err := d.Expand(dst, src)
+				if err != nil {
+					b.Fatal(err)
+				}
+				src = src[used:]
+			}
+			d.Rest()
+		}
+	})
+	b.Run("stdlib", func(b *testing.B) {
+		b.SetBytes(int64(len(p)))
+		r := flate.NewReader(nil)
+		for b.Loop() {
+			_ = r.(flate.Resetter).Reset(bytes.NewReader(data), nil)
+			if _, err := io.CopyBuffer(io.Discard, struct{ io.Reader }{r}, dst); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
