@@ -340,7 +340,7 @@ func TestD28ASlowButSteadyReaderIsNotTimedOut(t *testing.T) {
 		b := make([]byte, chunk)
 		for range 20 { // for 18 s, and never more than is owed
 			time.Sleep(900 * time.Millisecond)
-			_, err := io.ReadFull(nc, b)
+			_, err := io.ReadFull(below(nc), b)
 			must(t, err)
 			wantOpen(t, r)
 		}

@@ -128,7 +128,7 @@ func (c *core) cut(cause error) {
 // readEnded is called by the reader, which got err. After the end of the stream
 // what handlers have sent is still flushed; after an error nothing can be.
 func (c *core) readEnded(err error) {
-	if c.framing != nil && err == io.EOF && c.delivers() {
+	if c.framing != nil && errors.Is(err, io.EOF) && c.delivers() {
 		err = c.framing.eof()
 	}
 	switch {

@@ -335,7 +335,7 @@ func TestCompressionPreamble(t *testing.T) {
 
 // A silent peer does not hold a handshake for longer than HandshakeTimeout.
 func TestCompressionSilentPeer(t *testing.T) {
-	inVirtualTime(t, func(t *testing.T, v *virtual) {
+	inVirtualStream(t, func(t *testing.T, v *virtual) {
 		o := observe()
 		cfg := zipConfig(getty.CompressZstd)
 		cfg.Observer, cfg.HandshakeTimeout = o, 3*time.Second

@@ -65,7 +65,7 @@ func TestD41AllSendsTakeOneWay(t *testing.T) {
 // D42: deadlines were latched by the compressor, and the session spun or hung.
 func TestD42IdleTimeoutUnderCompression(t *testing.T) {
 	eachZip(t, zipPlain, func(t *testing.T, how getty.Compression) {
-		inVirtualTime(t, func(t *testing.T, v *virtual) {
+		inVirtualStream(t, func(t *testing.T, v *virtual) {
 			r := record()
 			cfg := zipConfig(how)
 			cfg.IdleTimeout = time.Minute
@@ -83,7 +83,7 @@ func TestD42IdleTimeoutUnderCompression(t *testing.T) {
 
 func TestD42WriteTimeoutUnderCompression(t *testing.T) {
 	eachZip(t, zipPlain, func(t *testing.T, how getty.Compression) {
-		inVirtualTime(t, func(t *testing.T, v *virtual) {
+		inVirtualStream(t, func(t *testing.T, v *virtual) {
 			v.SetFaults(gettytest.Faults{Buffer: 4 << 10})
 			r := record()
 			cfg := zipConfig(how)
@@ -101,7 +101,7 @@ func TestD42WriteTimeoutUnderCompression(t *testing.T) {
 // although no message, and no block, gets through within WriteTimeout.
 func TestD42SlowIsNotStalled(t *testing.T) {
 	eachZip(t, zipPlain, func(t *testing.T, how getty.Compression) {
-		inVirtualTime(t, func(t *testing.T, v *virtual) {
+		inVirtualStream(t, func(t *testing.T, v *virtual) {
 			v.SetFaults(gettytest.Faults{Buffer: 4 << 10})
 			r := record()
 			cfg := zipConfig(how)

@@ -138,6 +138,9 @@ func (s *Server[M]) ServeWebSocketTLS(l net.Listener, path string) error {
 }
 
 func (s *Server[M]) serveOwn(l net.Listener, t target) error {
+	if err := s.ep.cfg.Compression.checkURL(t.kind + "://"); err != nil {
+		return errors.Join(err, l.Close())
+	}
 	if err := s.add(&l, t); err != nil {
 		_ = l.Close()
 		return err

@@ -75,6 +75,20 @@ func (s *Session[M]) CloseWithCause(cause error) { s.closeWith(cause) }
 // Flush writes what has been collected while OnMessage runs. It does not wait.
 func (s *Session[M]) Flush() error { return s.flush() }
 
+// Ping asks a WebSocket peer for a sign of life, which LastActive shows. It does
+// not wait. Other transports have no such question: ErrUnsupported. See
+// Config.Keepalive for doing so regularly.
+func (s *Session[M]) Ping() error {
+	if _, ok := s.framing.(*webSocket); !ok {
+		return ErrUnsupported
+	}
+	if !s.is(stateOpen) {
+		return sendError(ErrClosed)
+	}
+	s.sendControl(s.framing.ping)
+	return nil
+}
+
 // Writable returns a channel that is closed as soon as a send would not meet
 // the high watermark, and when the session closes. Each call asks anew.
 func (s *Session[M]) Writable() <-chan struct{} { return s.writable() }

@@ -184,7 +184,7 @@ func (tm *timers) onWatch() time.Duration {
 func (tm *timers) keepalive(now time.Duration, busy bool) time.Duration {
 	c, l := tm.c, tm.c.lim
 	heard := time.Duration(max(c.lastRead.Load(), c.handled.Load()))
-	if heard > tm.probeAt || busy {
+	if heard >= tm.probeAt || busy {
 		tm.probes = 0
 	}
 	if left := max(heard, tm.probeAt) + l.keepInterval - now; left > 0 {

@@ -22,6 +22,7 @@ import (
 type virtual struct {
 	*gettytest.Network
 	tls   bool
+	ws    bool
 	start time.Time
 	wrap  func(net.Conn) net.Conn // if set, what the server gets for a conn
 }
@@ -29,14 +30,23 @@ type virtual struct {
 // inVirtualTime runs a test in a bubble, over plain streams and under TLS.
 func inVirtualTime(t *testing.T, test func(t *testing.T, v *virtual)) {
 	certificate() // not inside a bubble, whose clock begins with the year 2000
-	for _, kind := range []string{"plain", "tls"} {
+	for _, kind := range []string{"plain", "tls", "ws"} {
 		t.Run(kind, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				network := gettytest.NewNetwork(gettytest.Faults{})
-				test(t, &virtual{Network: network, tls: kind == "tls", start: time.Now()})
+				test(t, &virtual{Network: network, tls: kind == "tls", ws: kind == "ws", start: time.Now()})
 			})
 		})
 	}
+}
+
+// inVirtualStream is inVirtualTime for what concerns streams of bytes only.
+func inVirtualStream(t *testing.T, test func(t *testing.T, v *virtual)) {
+	inVirtualTime(t, func(t *testing.T, v *virtual) {
+		if !v.ws {
+			test(t, v)
+		}
+	})
 }
 
 // wrapper is a listener whose conns are wrapped.
@@ -64,9 +74,12 @@ func (v *virtual) serve(t *testing.T, events getty.EventListener[string], cfg ge
 	must(t, err)
 	l = wrapper{l, v.wrap}
 	go func() {
-		if v.tls {
+		switch {
+		case v.tls:
 			_ = srv.ServeTLS(l)
-		} else {
+		case v.ws:
+			_ = srv.ServeWebSocket(l, "")
+		default:
 			_ = srv.Serve(l)
 		}
 	}()
@@ -88,6 +101,10 @@ func (v *virtual) dial(t *testing.T) net.Conn {
 		tc := tls.Client(nc, cfg)
 		must(t, tc.Handshake())
 		nc = tc
+	}
+	if v.ws {
+		nc = rawEnd(nc, "ws", true, "")
+		must(t, nc.(*wsRaw).Handshake())
 	}
 	synctest.Wait()
 	return nc

@@ -3,6 +3,7 @@
 package getty
 
 import (
+	"errors"
 	"net/http"
 	"sync/atomic"
 	"unicode/utf8"
@@ -62,7 +63,7 @@ func (w *webSocket) next(data []byte) (unit []byte, used int, ok bool, err error
 	w.deaf = true
 	w.c.mu.Lock()
 	defer w.c.mu.Unlock()
-	_, w.heard = err.(*CloseError)
+	w.heard = errors.As(err, new(*CloseError))
 	w.failed = !w.heard
 	if w.heard && w.said && w.client {
 		err = nil // the closing handshake is complete; it is the server who closes the conn

@@ -229,8 +229,10 @@ func TestWebSocketRules5Fragmentation(t *testing.T) {
 		{name: "close", send: []ruleFrame{{0, 8, "\x03\xe8"}}, want: failed(1002)},
 		{name: "two", send: []ruleFrame{begin("a"), last("b")}, want: []ruleFrame{text("ab")}},
 		{name: "ping between", send: []ruleFrame{begin("a"), ping("p"), last("b")}, want: []ruleFrame{pong("p"), text("ab")}},
-		{name: "pings between", send: []ruleFrame{begin("a"), ping("p"), more("b"), ping("q"), last("c")},
-			want: []ruleFrame{pong("p"), pong("q"), text("abc")}},
+		{
+			name: "pings between", send: []ruleFrame{begin("a"), ping("p"), more("b"), ping("q"), last("c")},
+			want: []ruleFrame{pong("p"), pong("q"), text("abc")},
+		},
 		{name: "binary", send: []ruleFrame{{0, 2, "\xff"}, last("\xfe")}, want: []ruleFrame{binaryFrame("\xff\xfe")}},
 		{name: "empty ones", send: []ruleFrame{begin(""), more(""), last("")}, want: []ruleFrame{text("")}},
 		{name: "empty middle", send: []ruleFrame{begin("a"), more(""), last("b")}, want: []ruleFrame{text("ab")}},
@@ -238,8 +240,10 @@ func TestWebSocketRules5Fragmentation(t *testing.T) {
 		{name: "nothing to continue", send: []ruleFrame{last("a"), text("b")}, want: failed(1002)},
 		{name: "nothing to continue, not final", send: []ruleFrame{more("a"), text("b")}, want: failed(1002)},
 		{name: "after a whole message", send: []ruleFrame{text("a"), last("b")}, want: append([]ruleFrame{text("a")}, failed(1002)...)},
-		{name: "after a fragmented message", send: []ruleFrame{begin("a"), last("b"), last("c")},
-			want: append([]ruleFrame{text("ab")}, failed(1002)...)},
+		{
+			name: "after a fragmented message", send: []ruleFrame{begin("a"), last("b"), last("c")},
+			want: append([]ruleFrame{text("ab")}, failed(1002)...),
+		},
 		{name: "text within text", send: []ruleFrame{begin("a"), text("b")}, want: failed(1002)},
 		{name: "fragment within text", send: []ruleFrame{begin("a"), begin("b")}, want: failed(1002)},
 		{name: "close within text", send: []ruleFrame{begin("a"), closing(1000, "")}, want: failed(1000)},
@@ -288,13 +292,17 @@ func TestWebSocketRules6UTF8(t *testing.T) {
 
 func TestWebSocketRules7Close(t *testing.T) {
 	rules := []rule{
-		{name: "then nothing counts", send: []ruleFrame{text("a"), closing(1000, ""), text("b"), ping("c"), closing(1000, "again")},
-			want: append([]ruleFrame{text("a")}, failed(1000)...)},
+		{
+			name: "then nothing counts", send: []ruleFrame{text("a"), closing(1000, ""), text("b"), ping("c"), closing(1000, "again")},
+			want: append([]ruleFrame{text("a")}, failed(1000)...),
+		},
 		{name: "no code", send: []ruleFrame{{fin, 8, ""}}, want: []ruleFrame{{fin, 8, ""}}},
 		{name: "half a code", send: []ruleFrame{{fin, 8, "a"}}, want: failed(1002)},
 		{name: "a reason", send: []ruleFrame{closing(1000, "Hello World!")}, want: []ruleFrame{closing(1000, "Hello World!")}},
-		{name: "the longest reason", send: []ruleFrame{closing(1000, strings.Repeat("*", 123))},
-			want: []ruleFrame{closing(1000, strings.Repeat("*", 123))}},
+		{
+			name: "the longest reason", send: []ruleFrame{closing(1000, strings.Repeat("*", 123))},
+			want: []ruleFrame{closing(1000, strings.Repeat("*", 123))},
+		},
 		{name: "too long", send: []ruleFrame{closing(1000, strings.Repeat("*", 124))}, want: failed(1002)},
 		{name: "a reason that is no text", send: []ruleFrame{closing(1000, "\xce\xba\xed\xa0\x80")}, want: failed(1007)},
 	}

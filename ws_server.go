@@ -5,6 +5,7 @@ package getty
 import (
 	"bufio"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -17,7 +18,7 @@ import (
 // answer is the server's half of the handshake on a conn of its own listener.
 func (w *webSocket) answer(t *target) error {
 	head, err := w.readHead()
-	if err == errHeadTooLong {
+	if errors.Is(err, errHeadTooLong) {
 		return w.refuse(&UpgradeError{http.StatusRequestHeaderFieldsTooLarge, nil, err.Error()})
 	}
 	if err != nil {
@@ -167,7 +168,7 @@ func (w *webSocket) hijack(rw http.ResponseWriter) (net.Conn, error) {
 		return nil, err
 	}
 	if n := buffered.Reader.Buffered(); n > 0 {
-		ahead, _ := buffered.Reader.Peek(n)
+		ahead, _ := buffered.Peek(n)
 		for len(ahead) > 0 {
 			n := copy(w.c.in.space(), ahead)
 			w.c.in.filled(n)
