@@ -42,6 +42,9 @@ var (
 	ErrBackpressure = errors.New("getty: over the high watermark")
 	// ErrMessageTooLong ends a session whose peer sends a message beyond MaxMessageSize.
 	ErrMessageTooLong = errors.New("getty: message too long")
+	// ErrPacketTooLong fails a send over UDP of more than a packet can hold, or
+	// than the path to the peer lets through. The session goes on.
+	ErrPacketTooLong = errors.New("getty: packet too long")
 	// ErrIncomplete ends a WebSocket session one of whose messages holds more
 	// or less than whole messages of the codec. On UDP it is counted only.
 	ErrIncomplete = errors.New("getty: a unit of the transport ends inside a message")

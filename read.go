@@ -47,7 +47,8 @@ func (c *core) readAll() error {
 			if err := c.conn.read(&c.in); err != nil {
 				return err
 			}
-			c.bytesIn.Add(int64(c.in.len() - had))
+			c.bytesIn.Add(int64(c.in.len() - had - c.in.headers))
+			c.in.headers = 0
 		}
 		ready = false
 		now := c.ep.now()

@@ -53,7 +53,7 @@ func checkParts[M any](codec Codec[M], events EventListener[M]) error {
 }
 
 // Listen listens on each URL and serves it in the background: tcp://host:port,
-// tls://host:port, unix:///path. It returns when all are listening, or none.
+// tls://host:port, unix:///path, udp://host:port. It returns when all are listening, or none.
 func (s *Server[M]) Listen(urls ...string) error {
 	var opened []net.Listener
 	var targets []target
@@ -114,6 +114,14 @@ func (s *Server[M]) ServeTLS(l net.Listener) error {
 	return s.serveOwn(l, "tls")
 }
 
+// ServePacket is Serve for a packet socket, with a session per peer address. A
+// *net.UDPConn is served like udp:// URLs; of any other, WriteTo must return
+// soon, or when the socket is closed.
+func (s *Server[M]) ServePacket(pc net.PacketConn) error {
+	u := newUDPSocket(&s.ep, pc)
+	return s.serveOwn(u, u.Addr().Network())
+}
+
 func (s *Server[M]) serveOwn(l net.Listener, kind string) error {
 	if err := s.add(&l, kind); err != nil {
 		_ = l.Close()
@@ -144,6 +152,9 @@ func (s *Server[M]) serve(l *net.Listener, kind string) error {
 		delete(s.listeners, l)
 		s.mu.Unlock()
 	}()
+	if u, ok := (*l).(*udpSocket); ok {
+		return s.servePackets(u, kind)
+	}
 	var cfg *tls.Config
 	if kind == "tls" {
 		cfg = s.ep.cfg.TLS

@@ -16,6 +16,7 @@ type target struct {
 	network string // for package net
 	address string
 	host    string // for TLS's ServerName
+	iface   string // to join a multicast group on
 }
 
 // parseURL understands tcp://host:port, tls://host:port, with an empty host for
@@ -34,7 +35,9 @@ func parseURL(raw string) (target, error) {
 			return target{}, urlError(raw, "has no path")
 		}
 		return target{kind: kind, network: "unix", address: rest}, nil
-	case "udp", "ws", "wss":
+	case "udp":
+		return parsePacketURL(raw, rest)
+	case "ws", "wss":
 		return target{}, fmt.Errorf("%w: %s", ErrUnsupported, kind)
 	}
 	return target{}, urlError(raw, "has an unknown scheme, want tcp, tls or unix")
@@ -52,6 +55,19 @@ func parseHostPort(raw, kind, rest string) (target, error) {
 		return target{}, urlError(raw, "has port "+strconv.Quote(port)+", want 0 to 65535")
 	}
 	return target{kind: kind, network: "tcp", address: net.JoinHostPort(host, port), host: host}, nil
+}
+
+// parsePacketURL understands udp://host:port?interface=name.
+func parsePacketURL(raw, rest string) (target, error) {
+	rest, query, _ := strings.Cut(rest, "?")
+	values, err := url.ParseQuery(query)
+	iface := values.Get("interface")
+	if err != nil || len(values) > 1 || (query != "" && iface == "") {
+		return target{}, urlError(raw, "has an unknown query, want ?interface=name")
+	}
+	t, err := parseHostPort("udp://"+rest, "udp", rest)
+	t.network, t.iface = "udp", iface
+	return t, err
 }
 
 func urlError(raw, problem string) error {

@@ -96,7 +96,7 @@ func TestBadURLs(t *testing.T) {
 }
 
 func TestURLsOfOtherTransports(t *testing.T) {
-	for _, kind := range []string{"udp", "ws", "wss"} {
+	for _, kind := range []string{"ws", "wss"} {
 		for _, u := range urlUsers {
 			t.Run(kind+"/"+u.name, func(t *testing.T) {
 				err := u.give(t, kind+"://127.0.0.1:9000")
