@@ -69,6 +69,10 @@ var endpointSettings = []setting{
 	sizeSetting("Workers", 0, 1<<16, "0 to 65536"),
 	sizeSetting("MaxSessions", 0, math.MaxInt32, "0 to 2147483647"),
 	sizeSetting("MaxSessionsPerAddr", 0, math.MaxInt32, "0 to 2147483647"),
+	sizeSetting("UDP.MaxSessions", 1, math.MaxInt32, int32s),
+	sizeSetting("UDP.MaxPacketSize", 1, 65535, "1 to 65535"),
+	sizeSetting("UDP.QueueSize", 1, math.MaxInt32, int32s),
+	sizeSetting("UDP.Batch", 1, 64, "1 to 64"),
 }
 
 // clientSettings are those of ClientConfig.

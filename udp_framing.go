@@ -67,12 +67,15 @@ func (f *packetFraming) bind(c *core) {
 	c.packets = &f.count
 }
 
+//nolint:unparam // framing wants an error
 func (f *packetFraming) next(data []byte) (unit []byte, used int, ok bool, err error) {
 	unit, used = record(data)
 	return unit, used, used > 0, nil
 }
 
 // spoiled counts a packet. The next one begins anew.
+//
+//nolint:unparam // framing wants an error
 func (f *packetFraming) spoiled(err error) error {
 	f.count.spoiled.Add(1)
 	f.c.ep.log.Debug("getty: packet spoiled", "session", f.c.id, "error", err)

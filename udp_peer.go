@@ -173,7 +173,11 @@ func (p *udpPeer) SetReadDeadline(time.Time) error { return p.opError("set") }
 func (p *udpPeer) SetWriteDeadline(time.Time) error { return p.opError("set") }
 
 func (p *udpPeer) opError(op string) error {
-	return &net.OpError{Op: op, Net: udpNetwork, Source: p.LocalAddr(), Addr: p.RemoteAddr(), Err: errNotYours}
+	err := errNotYours
+	if p.closed() {
+		err = net.ErrClosed
+	}
+	return &net.OpError{Op: op, Net: udpNetwork, Source: p.LocalAddr(), Addr: p.RemoteAddr(), Err: err}
 }
 
 var (
