@@ -63,13 +63,11 @@ func TestUDPAnswersFromTheAskedAddress(t *testing.T) {
 
 // A link-local peer has a zone, and gets its answers.
 func TestUDPZones(t *testing.T) {
-	addrs, err := net.InterfaceAddrs()
-	must(t, err)
 	var found *net.UDPAddr
 	ifis, err := net.Interfaces()
 	must(t, err)
 	for _, ifi := range ifis {
-		addrs, err = ifi.Addrs()
+		addrs, err := ifi.Addrs()
 		must(t, err)
 		for _, a := range addrs {
 			if n, ok := a.(*net.IPNet); ok && n.IP.To4() == nil && n.IP.IsLinkLocalUnicast() {
