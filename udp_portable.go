@@ -71,6 +71,7 @@ func (o *portableIO) receive(_ func(), got func(packet)) error {
 	if err != nil {
 		return err
 	}
+	raceReceived()
 	pk.data, pk.truncated = o.buf[:n], n > o.most
 	got(pk)
 	return nil
@@ -94,6 +95,7 @@ func tooShort(err error) bool {
 
 func (o *portableIO) send(to *udpDest, p []byte) (packets, n int, err error) {
 	unit, used := record(p)
+	raceSent()
 	switch {
 	case o.pc == nil:
 		_, err = o.nc.Write(unit)

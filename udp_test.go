@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -439,6 +441,7 @@ func TestUDPFlood(t *testing.T) {
 	srv, url := udpServe(t, r, getty.Config{UDP: getty.UDP{MaxSessions: most}})
 	old := udpPeer(t, url)
 	udpWantEcho(t, old, "hello\n")
+	before := udpMemory()
 	for i := range flood {
 		nc, err := net.Dial("udp", strings.TrimPrefix(url, "udp://"))
 		must(t, err)
@@ -447,6 +450,10 @@ func TestUDPFlood(t *testing.T) {
 		if i%50 == 0 {
 			udpWantEcho(t, old, "still here\n")
 		}
+	}
+	// Sessions, goroutines' stacks and the buffers of a batch.
+	if grown := udpMemory() - before; grown > 8<<20 {
+		t.Errorf("%d bytes more than before the flood", grown)
 	}
 	st := srv.Stats()
 	if st.Sessions > most || st.Opened > most {
@@ -459,6 +466,52 @@ func TestUDPFlood(t *testing.T) {
 		t.Errorf("%d sessions ended", len(r.closed))
 	}
 	udpWantEcho(t, old, "hello\n")
+}
+
+// udpMemory is what lives on the heap and on stacks.
+func udpMemory() int64 {
+	runtime.GC()
+	var ms runtime.MemStats
+	runtime.ReadMemStats(&ms)
+	return int64(ms.HeapAlloc + ms.StackInuse) //nolint:gosec // far from overflow
+}
+
+// Shutdown in the middle of a flood leaves nothing: TestMain looks for it.
+func TestUDPShutdownDuringFlood(t *testing.T) {
+	for i := range 20 {
+		srv, url := udpServe(t, echo, getty.Config{UDP: getty.UDP{MaxSessions: 16}, Workers: i % 3})
+		stop := make(chan struct{})
+		var flooding sync.WaitGroup
+		for range 2 {
+			flooding.Go(func() {
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					nc, err := net.Dial("udp", strings.TrimPrefix(url, "udp://"))
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					_, _ = nc.Write([]byte("hello\n"))
+					_, _ = nc.Write([]byte("junk"))
+					_ = nc.Close()
+				}
+			})
+		}
+		udpUntil(t, "flood", func() bool { return srv.Stats().Opened > 8 })
+		if i%2 == 0 {
+			must(t, srv.Close())
+		}
+		finish(t, srv)
+		close(stop)
+		flooding.Wait()
+		if st := srv.Stats(); st.Sessions+st.Opening != 0 || st.Opened != st.Closed {
+			t.Errorf("statistics are %+v", st)
+		}
+	}
 }
 
 // Junk opens no session, and does not hold a place.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//go:build linux && (amd64 || arm64) && race && !getty_portable
+//go:build unix && race
 
 package getty
 
@@ -10,8 +10,8 @@ import (
 )
 
 // raceSent and raceReceived tell the race detector that what came before a
-// packet was sent is visible to who has received it. It knows that of read(2)
-// and write(2) alone, so they make one of these that does nothing.
+// packet was sent is visible to who has received it. Package syscall says so for
+// read(2) and write(2) alone, so they make one of these that does nothing.
 func raceSent() { _, _ = syscall.Write(-1, nil) }
 
 func raceReceived() { _, _ = syscall.Read(devNull(), nil) }
