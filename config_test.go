@@ -94,7 +94,7 @@ var clientSettings = []setting{
 // withoutRange are the fields of which every value is allowed, or checked elsewhere.
 var withoutRange = []string{
 	"Config", "Codec", "Events", "Keepalive.Frame", "Executor", "TLS", "Control", "Logger", "Observer",
-	"Dial", "OnReconnect", "OnGiveUp",
+	"Dial", "OnReconnect", "OnGiveUp", "UDP.NoOffload",
 }
 
 // setField puts n into the field of *v.

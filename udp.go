@@ -43,6 +43,10 @@ type UDP struct {
 	// Batch is how many packets one system call receives or sends, at most, where
 	// the system can do that: on Linux. 1: each has its own. 0: 16. Range: 1 to 64.
 	Batch int
+	// NoOffload keeps packets of one size that leave together from being handed
+	// over as one, for the kernel or the device to take apart (GSO, on Linux).
+	// Where a path refuses that, it ends by itself. False: they are.
+	NoOffload bool
 }
 
 // The defaults of UDP, and of IdleTimeout for the sessions of udp:// servers.

@@ -15,9 +15,9 @@ import (
 func BenchmarkUDPEcho(b *testing.B) {
 	bounce := getty.EventFuncs[[]byte]{Message: func(s *getty.Session[[]byte], m []byte) error { return s.Send(m) }}
 	for _, flight := range []int{1, 16} {
-		for _, batch := range []int{1, 16} {
-			b.Run(fmt.Sprintf("flight=%d/batch=%d", flight, batch), func(b *testing.B) {
-				cfg := getty.Config{UDP: getty.UDP{Batch: batch}}
+		for _, udp := range []getty.UDP{{Batch: 1}, {NoOffload: true}, {}} {
+			b.Run(fmt.Sprintf("flight=%d/batch=%d/offload=%t", flight, udp.Batch, !udp.NoOffload), func(b *testing.B) {
+				cfg := getty.Config{UDP: udp}
 				srv, err := getty.NewServer(codec.Raw{}, bounce, cfg)
 				must(b, err)
 				must(b, srv.Listen("udp://127.0.0.1:0"))

@@ -359,3 +359,46 @@ func TestG3UDPConcurrentSenders(t *testing.T) {
 		})
 	}
 }
+
+// Packets that leave together arrive as they were sent, whatever their sizes.
+func TestG3UDPPacketsThatLeaveTogether(t *testing.T) {
+	sizes := []int{3, 3, 3, 2, 3, 3, 4, 1300, 1300, 5, 1232, 1232, 1231, 1233, 0, 0, 0, 7}
+	for range 150 {
+		sizes = append(sizes, 50)
+	}
+	answers := func(s *session, _ string) error {
+		for i, n := range sizes {
+			if err := s.Send(strings.Repeat(string(rune('a'+i%26)), n)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for _, noOffload := range []bool{false, true} {
+		for _, host := range []string{"127.0.0.1", ""} {
+			t.Run(fmt.Sprintf("%q %t", host, noOffload), func(t *testing.T) {
+				srv, err := getty.NewServer(codec.Line{}, funcs{Message: answers}, getty.Config{UDP: getty.UDP{NoOffload: noOffload}})
+				must(t, err)
+				must(t, srv.Listen("udp://"+host+":0"))
+				t.Cleanup(func() { must(t, srv.Shutdown(within(t))) })
+				nc := udpPeer(t, fmt.Sprintf("127.0.0.1:%d", srv.Addrs()[0].(*net.UDPAddr).Port))
+				must(t, nc.SetReadBuffer(1<<20))
+				write(t, nc, "one\nlast\n") // the answers to the first are collected
+				bytes := 0
+				for round := range 2 {
+					for i, n := range sizes {
+						want := strings.Repeat(string(rune('a'+i%26)), n) + "\n"
+						if got := udpRead(t, nc); got != want {
+							t.Fatalf("packet %d of round %d is %q, want %q", i, round, got, want)
+						}
+						bytes += n + 1
+					}
+				}
+				udpUntil(t, "end of writing", func() bool { return srv.Stats().Pending == 0 })
+				if st := srv.Stats(); st.BytesOut != int64(bytes) || st.UDP.SoftErrors+st.UDP.SendErrors != 0 {
+					t.Errorf("statistics are %+v, want %d bytes", st, bytes)
+				}
+			})
+		}
+	}
+}

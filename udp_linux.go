@@ -8,7 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"sync"
+	"sync/atomic"
 	"syscall"
 	"unsafe"
 )
@@ -21,11 +21,12 @@ type mmsgIO struct {
 	uc      *net.UDPConn
 	rc      syscall.RawConn
 	shared  *udpShared
-	size    int        // of the buffer for one packet
-	count   int        // of packets in a batch
-	v6      bool       // the socket's own family
-	pktinfo bool       // packets come with the address they were sent to
-	addr    netip.Addr // where that is known without
+	size    int         // of the buffer for one packet
+	count   int         // of packets in a batch
+	v6      bool        // the socket's own family
+	pktinfo bool        // packets come with the address they were sent to
+	addr    netip.Addr  // where that is known without
+	gso     atomic.Bool // packets of one size leave as one; see udp_send_linux.go
 
 	// Owned by the receiver.
 	tryR  func(fd uintptr) bool
@@ -85,6 +86,9 @@ func newMmsgIO(ep *endpoint, uc *net.UDPConn) *mmsgIO {
 		return nil
 	}
 	_, o.v6 = sa.(*syscall.SockaddrInet6)
+	if o.count > 1 && !ep.cfg.UDP.NoOffload {
+		_ = rc.Control(func(fd uintptr) { o.gso.Store(canSegment(int(fd))) })
+	}
 	o.tryR = o.onReadable
 	return o
 }
@@ -163,61 +167,6 @@ func (o *mmsgIO) packet(b *recvBatch, i int) packet {
 		pk.local = localOf(b.controls[i][:min(int(m.hdr.Controllen), len(b.controls[i]))])
 	}
 	return pk
-}
-
-// sendBatch is the headers of some packets that are leaving.
-type sendBatch struct {
-	hdrs [maxBatchPackets]mmsghdr
-	iovs [maxBatchPackets]syscall.Iovec
-
-	count int
-	n     int
-	errno syscall.Errno
-	try   func(fd uintptr)
-}
-
-// maxBatchPackets is the upper end of UDP.Batch.
-const maxBatchPackets = 64
-
-// sendBatches are shared by the process, like the buffers of package bufpool.
-var sendBatches = sync.Pool{New: func() any {
-	b := new(sendBatch)
-	for i := range b.hdrs {
-		b.hdrs[i].hdr.Iov, b.hdrs[i].hdr.Iovlen = &b.iovs[i], 1
-	}
-	b.try = func(fd uintptr) { b.n, b.errno = sysMmsg(sysSendmmsg, fd, b.hdrs[:b.count]) }
-	return b
-}}
-
-func (o *mmsgIO) send(to *udpDest, p []byte) (packets, n int, err error) {
-	b := sendBatches.Get().(*sendBatch)
-	defer sendBatches.Put(b)
-	for b.count = 0; b.count < o.count; b.count++ {
-		unit, used := record(p[n:])
-		if used == 0 {
-			break
-		}
-		n += used
-		b.iovs[b.count].Base = unsafe.SliceData(unit)
-		b.iovs[b.count].SetLen(len(unit))
-		to.raw.address(&b.hdrs[b.count].hdr)
-	}
-	raceSent()
-	b.n, b.errno = 0, 0
-	if err = o.rc.Control(b.try); err == nil && b.errno != 0 {
-		err = errAgain
-		if b.errno != syscall.EAGAIN {
-			err = os.NewSyscallError("sendmmsg", b.errno)
-		}
-	}
-	n = 0
-	for i := range b.hdrs[:b.count] {
-		if i < b.n {
-			n += recordHeader + int(b.iovs[i].Len)
-		}
-		b.iovs[i].Base = nil
-	}
-	return b.n, n, err
 }
 
 func (o *mmsgIO) close() error { return o.uc.Close() }
