@@ -213,11 +213,15 @@ func hardError(err error) bool {
 	return true
 }
 
+// wsaECONNRESET is how Windows says that an earlier packet was refused.
+const wsaECONNRESET = syscall.Errno(10054)
+
 // unreachable reports whether err tells what became of earlier packets: asking
 // again at once is right.
 func unreachable(err error) bool {
 	for _, e := range [...]error{
 		syscall.ECONNREFUSED, syscall.EHOSTUNREACH, syscall.ENETUNREACH, syscall.ECONNRESET, syscall.EINTR,
+		wsaECONNRESET,
 	} {
 		if errors.Is(err, e) {
 			return true

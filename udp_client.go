@@ -59,7 +59,10 @@ func (c *udpClient) read(in *window) error {
 }
 
 func (c *udpClient) write(p []byte) (int, error) {
-	return c.waitWrite(p, func() { time.Sleep(udpRetry) })
+	return c.waitWrite(p, func() bool {
+		time.Sleep(udpRetry)
+		return !c.closed.Load()
+	})
 }
 
 // closeWrite ends the session: there is no peer to wait for.

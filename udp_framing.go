@@ -5,6 +5,7 @@ package getty
 import (
 	"encoding/binary"
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/getty-net/getty/internal/bufpool"
@@ -107,16 +108,20 @@ func (f *packetFraming) tryWrite(p []byte) (int, error) {
 	return f.sendAll(p)
 }
 
-// waitWrite is what conns make write of. wait has to wait for room by the clock:
-// a socket gets it without the peer's help, and that of many sessions must not
-// be held by one that waits.
-func (f *packetFraming) waitWrite(p []byte, wait func()) (int, error) {
+// waitWrite is what conns make write of. wait has to wait for room by the clock,
+// and to return false when the conn is closed: a socket gets room without the
+// peer's help, and that of many sessions must not be held by one that waits.
+func (f *packetFraming) waitWrite(p []byte, wait func() bool) (int, error) {
 	if f.slow {
 		_, n := record(p)
 		return f.sendAll(p[:n])
 	}
-	wait()
-	return f.sendAll(p)
+	for wait() {
+		if n, err := f.sendAll(p); n > 0 || err != errAgain {
+			return n, err
+		}
+	}
+	return 0, net.ErrClosed
 }
 
 // udpRetry is how long a writer waits when the socket's buffer is full.

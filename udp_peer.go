@@ -72,12 +72,14 @@ func (p *udpPeer) write(b []byte) (int, error) {
 	if p.closed() {
 		return 0, net.ErrClosed
 	}
-	return p.waitWrite(b, func() {
+	return p.waitWrite(b, func() bool {
 		t := time.NewTimer(udpRetry)
 		defer t.Stop()
 		select {
 		case <-t.C:
+			return true
 		case <-p.quit:
+			return false
 		}
 	})
 }
