@@ -285,7 +285,7 @@ func TestG5UDPBackpressure(t *testing.T) {
 func TestG6UDPKeepalive(t *testing.T) {
 	for _, side := range []string{"accepted", "dialed"} {
 		t.Run(side, func(t *testing.T) {
-			keep := getty.Keepalive{Interval: 20 * time.Millisecond, Misses: 2, Frame: []byte("ping\n")}
+			keep := getty.Keepalive{Interval: 20 * time.Millisecond, Misses: 10, Frame: []byte("ping\n")}
 			_, _, nc, r := udpOpen(t, side, getty.Config{Keepalive: keep})
 			for range 5 {
 				if got := udpRead(t, nc); got != "ping\n" {
