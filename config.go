@@ -33,7 +33,8 @@ type Config struct {
 
 	// IdleTimeout ends a session (ErrIdle) when for so long no byte was received
 	// and none was taken by the kernel. The time that a callback of the session
-	// runs does not count. 0: never. Range: 1 ms and more.
+	// runs does not count. 0: never, but 1 minute for sessions of udp:// servers,
+	// whose peers say no goodbye. Range: 1 ms and more.
 	IdleTimeout time.Duration
 	// MessageTimeout ends a session (ErrMessageTimeout) that has received a part
 	// of a message and not the rest within this time. 0: never. Range: 1 ms and more.
@@ -84,6 +85,9 @@ type Config struct {
 	// elsewhere; the peer needs the same. It is an error together with a URL of
 	// another transport. Zero: CompressNone.
 	Compression Compression
+
+	// UDP has the settings of udp:// only.
+	UDP UDP
 
 	// Control is called for each socket after its creation and before it is
 	// bound or connected, as in net.ListenConfig and net.Dialer.

@@ -73,6 +73,10 @@ var endpointSettings = []setting{
 	{field: "WebSocket.MessageType", good: []int64{0, 1, 2}, bad: []int64{3, 255}, want: "0 to 2"},
 	sizeSetting("WebSocket.MaxHeaderBytes", 256, 1<<20, "256 to 1048576"),
 	sizeSetting("WebSocket.Deflate.WindowBits", 8, 15, "8 to 15"),
+	sizeSetting("UDP.MaxSessions", 1, math.MaxInt32, int32s),
+	sizeSetting("UDP.MaxPacketSize", 1, 65535, "1 to 65535"),
+	sizeSetting("UDP.QueueSize", 1, math.MaxInt32, int32s),
+	sizeSetting("UDP.Batch", 1, 64, "1 to 64"),
 }
 
 // clientSettings are those of ClientConfig.
@@ -94,7 +98,7 @@ var clientSettings = []setting{
 // withoutRange are the fields of which every value is allowed, or checked elsewhere.
 var withoutRange = []string{
 	"Config", "Codec", "Events", "Keepalive.Frame", "Executor", "TLS", "Control", "Logger", "Observer",
-	"Dial", "OnReconnect", "OnGiveUp",
+	"Dial", "OnReconnect", "OnGiveUp", "UDP.NoOffload",
 	"WebSocket.Subprotocols", "WebSocket.Origins", "WebSocket.CheckOrigin", "WebSocket.Header", "WebSocket.Proxy",
 	"WebSocket.Deflate.Enabled", "WebSocket.Deflate.ContextTakeover",
 }

@@ -21,7 +21,8 @@ type core struct {
 	conn conn
 	top  top
 
-	framing framing // nil for streams
+	framing framing         // nil for streams
+	packets *packetCounters // nil unless UDP
 	lim     *limits
 	kind    string        // the URL scheme
 	born    time.Duration // when OnOpen was called, on the endpoint's clock
@@ -36,6 +37,10 @@ type core struct {
 	merged  bool   // sends of this batch were collected
 	skimmed bool   // ahead is the first unit of the next batch
 	ahead   []byte // in the window or lent by framing
+
+	// Owned by the writer, set by the conn.
+	headers int     // bytes of the last write that are not on the wire
+	leftOut leftOut // a unit of the last write that was not sent
 
 	// Atomic.
 	state    atomic.Uint32 // written under mu

@@ -100,11 +100,23 @@ func (d *dialer) call(ctx context.Context) (nc net.Conn, err error) {
 	return nc, err
 }
 
-// selfConnected detects TCP's simultaneous open with oneself: dialing a dead
-// port of the ephemeral range may pick that very port as the source.
+// newConn is the conn of a dialed session.
+func newConn(ep *endpoint, t target, nc net.Conn) conn {
+	if t.network == "udp" {
+		return newUDPClient(ep, nc)
+	}
+	return newStreamConn(nc)
+}
+
+// selfConnected detects a socket connected to itself, as by TCP's simultaneous
+// open: dialing a dead port of the ephemeral range may pick that very port as
+// the source.
 func selfConnected(nc net.Conn) bool {
-	t, ok := nc.(*net.TCPConn)
-	return ok && t.LocalAddr().String() == t.RemoteAddr().String()
+	switch nc.(type) {
+	case *net.TCPConn, *net.UDPConn:
+		return nc.LocalAddr().String() == nc.RemoteAddr().String()
+	}
+	return false
 }
 
 // open connects and starts a session, and returns when its OnOpen has
@@ -114,7 +126,7 @@ func open[M any](ctx context.Context, d *dialer, build func(cn conn) *Session[M]
 	if err != nil {
 		return nil, err
 	}
-	s := build(newStreamConn(nc))
+	s := build(newConn(d.ep, d.target, nc))
 	s.frameFor(&d.target, true)
 	if err := d.ep.enter(&s.core); err != nil {
 		_ = nc.Close()

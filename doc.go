@@ -3,7 +3,7 @@
 // Package getty is a framed, callback-driven network library. The user brings a
 // Codec, which turns bytes into messages and back, and an EventListener, which
 // is told of them; getty brings servers, pooled clients that reconnect lazily,
-// and sessions that behave alike over TCP, TLS and Unix sockets.
+// and sessions that behave alike over TCP, TLS, Unix sockets and UDP.
 //
 //	in :  listen.go | dial.go → conn_*.go → read.go → dispatch.go (Decode) → EventListener
 //	out:  Session.Send (Append) → write.go → bounded buffer → one write → conn_*.go → wire
@@ -15,12 +15,14 @@
 //	                       │ embeds
 //	                     core ───── bytes: read.go, write.go, drain.go, room.go, timers.go, close.go
 //	                       │
-//	                     conn ───── the one seam to a transport: conn_raw.go, conn_portable.go, conn_tls.go
+//	                     conn ───── the one seam to a transport: conn_raw.go, conn_portable.go, conn_tls.go;
+//	                                udp.go, with a framing of its own: framing.go
 //
 // A session has one goroutine, its reader. It waits on the runtime's poller with
 // no buffer held, reads what has arrived, and calls OnMessage for each whole
 // message. There is no goroutine for writing: a sender writes what the kernel
-// takes at once, and a temporary drainer writes the rest. Clients have one more
+// takes at once, and a temporary drainer writes the rest. A UDP server has one
+// goroutine per socket besides, which sorts packets. Clients have one more
 // goroutine while, and only while, sessions of their pool are missing.
 //
 // The guarantees that all of this keeps are in docs/lifecycle.md; those that

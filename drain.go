@@ -34,6 +34,7 @@ func (c *core) drain() {
 func (c *core) drained(n int, err error) bool {
 	c.mu.Lock()
 	c.wrote(n)
+	_ = c.refusal(0) // its sender has gone; it is counted
 	if err != nil && err != errAgain {
 		c.writeFailed(err)
 		return true

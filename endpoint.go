@@ -31,6 +31,8 @@ type endpoint struct {
 	onListed, onLeave func(c *core)
 	onLeft            func(c *core, cause error)
 
+	udp udpShared
+
 	quit         chan struct{} // closed when the endpoint begins to close
 	ids          atomic.Uint64
 	opened       atomic.Int64
@@ -52,6 +54,7 @@ func (ep *endpoint) init(cfg Config, prefix string) error {
 	// A moment ago, since 0 on the endpoint's clock stands for never.
 	ep.cfg, ep.lim, ep.start = cfg, cfg.limits(), time.Now().Add(-time.Nanosecond)
 	ep.exec, ep.log = cfg.Executor, cfg.Logger
+	ep.udp.init(&ep.cfg, ep.lim)
 	if ep.log == nil {
 		ep.log = slog.New(slog.DiscardHandler)
 	}

@@ -46,6 +46,9 @@ var (
 	ErrBackpressure = errors.New("getty: over the high watermark")
 	// ErrMessageTooLong ends a session whose peer sends a message beyond MaxMessageSize.
 	ErrMessageTooLong = errors.New("getty: message too long")
+	// ErrPacketTooLong fails a send over UDP of more than a packet can hold, or
+	// than the path to the peer lets through. The session goes on.
+	ErrPacketTooLong = errors.New("getty: packet too long")
 	// ErrIncomplete ends a WebSocket session one of whose messages holds more
 	// or less than whole messages of the codec. On UDP it is counted only.
 	ErrIncomplete = errors.New("getty: a unit of the transport ends inside a message")
@@ -61,8 +64,8 @@ var (
 	ErrGaveUp = errors.New("getty: client gave up reconnecting")
 	// ErrSelfConnect fails a dial that TCP connected to its own port.
 	ErrSelfConnect = errors.New("getty: connected to itself")
-	// ErrUnsupported is returned for a URL whose transport is not built yet.
-	ErrUnsupported = errors.New("getty: transport not supported")
+	// ErrUnsupported is returned by calls that a session's transport has nothing for.
+	ErrUnsupported = errors.New("getty: not supported by this transport")
 )
 
 // closedError is ErrClosed. It is a type of its own so that net.ErrClosed matches.

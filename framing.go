@@ -54,6 +54,14 @@ type framing interface {
 	halfClose() bool
 }
 
+// packetConn is a conn that is its own framing.
+type packetConn interface {
+	conn
+	framing
+	// bind tells the conn its session.
+	bind(c *core)
+}
+
 // sendControl sends what add appends, past watermarks and senders that wait: it
 // is the transport's own, and small. Over the high watermark it is left out,
 // since the peer reads nothing.

@@ -39,10 +39,13 @@ var transports = []transport{
 	{"wss", func(testing.TB) string { return "wss://127.0.0.1:0" }},
 }
 
-// eachTransport runs a test over every transport.
+// eachTransport runs a test over every transport; those of onUDP over UDP, too.
 func eachTransport(t *testing.T, test func(t *testing.T, tr transport)) {
 	for _, tr := range transports {
 		t.Run(tr.name, func(t *testing.T) { test(t, tr) })
+	}
+	if onUDP[strings.Split(t.Name(), "/")[0]] {
+		t.Run(udpTransport.name, func(t *testing.T) { test(t, udpTransport) })
 	}
 }
 

@@ -15,6 +15,13 @@ import (
 
 // listen opens the listener of a target.
 func (ep *endpoint) listen(t target) (net.Listener, error) {
+	if t.network == "udp" {
+		pc, err := ep.listenPacket(t)
+		if err != nil {
+			return nil, err
+		}
+		return newUDPSocket(ep, pc), nil
+	}
 	lc := net.ListenConfig{Control: ep.cfg.Control}
 	l, err := lc.Listen(context.Background(), t.network, t.address)
 	if err != nil && t.network == "unix" && errors.Is(err, syscall.EADDRINUSE) && removeStale(t.address) {

@@ -47,7 +47,8 @@ func (c *core) readAll() error {
 			if err := c.conn.read(&c.in); err != nil {
 				return err
 			}
-			c.bytesIn.Add(int64(c.in.len() - had))
+			c.bytesIn.Add(int64(c.in.len() - had - c.in.headers))
+			c.in.headers = 0
 		}
 		ready = false
 		now := c.ep.now()
@@ -90,6 +91,7 @@ func (c *core) discard() (end bool) {
 // Waiting for a worker is a part of it: the peer cannot do anything about that.
 func (c *core) handle() (err error) {
 	c.phase.Store(uint32(phaseMessage))
+	had := c.msgsIn.Load()
 	switch ex := c.ep.exec; {
 	case ex == nil:
 		err = c.runBatch()
@@ -99,6 +101,9 @@ func (c *core) handle() (err error) {
 		if err = c.skim(); err == nil && c.skimmed {
 			err = c.handOver(ex)
 		}
+	}
+	if c.lim.messageTimeout > 0 {
+		c.notePartial(c.msgsIn.Load() != had)
 	}
 	if c.timers != nil || c.is(stateMuted) {
 		c.handled.Store(int64(c.ep.now()))
@@ -130,9 +135,6 @@ func (c *core) skim() error {
 func (c *core) runBatch() error {
 	used, err := c.top.batch(c.in.bytes())
 	c.in.used(used)
-	if c.lim.messageTimeout > 0 {
-		c.notePartial(used > 0)
-	}
 	if c.merged {
 		c.merged = false
 		c.collect.Store(false)

@@ -286,7 +286,7 @@ func TestCollectedSendsLeaveWithinAMillisecond(t *testing.T) {
 }
 
 func TestFlushWritesWhatIsCollected(t *testing.T) {
-	inVirtualTime(t, func(t *testing.T, v *virtual) {
+	inVirtualStream(t, func(t *testing.T, v *virtual) {
 		r := record()
 		r.onMessage = func(s *session, m string) error {
 			for _, part := range []string{"a", "b"} {

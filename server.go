@@ -54,9 +54,9 @@ func checkParts[M any](codec Codec[M], events EventListener[M]) error {
 }
 
 // Listen listens on each URL and serves it in the background: tcp://host:port,
-// tls://host:port, unix:///path, ws://host:port/path, wss://host:port/path. A
-// WebSocket URL without a path, or with "/", serves every path. It returns when
-// all are listening, or none.
+// tls://host:port, unix:///path, udp://host:port, ws://host:port/path,
+// wss://host:port/path. A WebSocket URL without a path, or with "/", serves every
+// path. It returns when all are listening, or none.
 func (s *Server[M]) Listen(urls ...string) error {
 	var opened []net.Listener
 	var targets []target
@@ -122,6 +122,14 @@ func (s *Server[M]) ServeTLS(l net.Listener) error {
 	return s.serveOwn(l, target{kind: "tls"})
 }
 
+// ServePacket is Serve for a packet socket, with a session per peer address. A
+// *net.UDPConn is served like udp:// URLs; of any other, WriteTo must return
+// soon, or when the socket is closed.
+func (s *Server[M]) ServePacket(pc net.PacketConn) error {
+	u := newUDPSocket(&s.ep, pc)
+	return s.serveOwn(u, target{kind: u.Addr().Network()})
+}
+
 // ServeWebSocket is Serve for WebSocket handshakes on the connections of l, at
 // path or, if that is "" or "/", at any. For other paths and handlers beside it
 // use ServeHTTP.
@@ -170,6 +178,9 @@ func (s *Server[M]) serve(l *net.Listener, t target) error {
 		delete(s.listeners, l)
 		s.mu.Unlock()
 	}()
+	if u, ok := (*l).(*udpSocket); ok {
+		return s.servePackets(u, t.kind)
+	}
 	var cfg *tls.Config
 	if t.secure() {
 		cfg = s.ep.cfg.TLS

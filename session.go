@@ -18,12 +18,17 @@ type Session[M any] struct {
 	codec  Codec[M]
 	events EventListener[M]
 	hook   func(*Session[M], *Setup[M]) error // Configure; nil: none
+	opens  bool                               // if the packet in its window decodes
 }
 
 // newSession makes the session of conn. It is not running yet.
 func newSession[M any](ep *endpoint, kind string, cn conn, codec Codec[M], events EventListener[M]) *Session[M] {
 	s := &Session[M]{codec: codec, events: events}
 	s.ep, s.kind, s.conn, s.lim, s.top = ep, kind, cn, ep.lim, s
+	if p, ok := cn.(packetConn); ok {
+		s.framing = p
+		p.bind(&s.core)
+	}
 	return s
 }
 
@@ -47,10 +52,12 @@ func (s *Session[M]) LocalAddr() net.Addr { return s.conn.netConn().LocalAddr() 
 // RemoteAddr is the address of the peer.
 func (s *Session[M]) RemoteAddr() net.Addr { return s.conn.netConn().RemoteAddr() }
 
-// NetConn is the conn below: exactly *net.TCPConn, *net.UnixConn, *tls.Conn, or
-// what an injected listener or Dial hook gave. It serves to set socket options
-// and to look at the TLS state; reading, writing or deadlines on it would break
-// the session. Closing it ends the session with an error.
+// NetConn is the conn below: exactly *net.TCPConn, *net.UnixConn, *tls.Conn, a
+// dialed *net.UDPConn, or what an injected listener or Dial hook gave. It serves
+// to set socket options and to look at the TLS state; reading, writing or
+// deadlines on it would break the session. Closing it ends the session with an
+// error. A session of a udp:// server shares its socket with others: its NetConn
+// has addresses and Close, and everything else fails.
 func (s *Session[M]) NetConn() net.Conn { return s.conn.netConn() }
 
 // Context is cancelled when the session begins to close; context.Cause then

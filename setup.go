@@ -38,6 +38,17 @@ func (u *Setup[M]) SetKeepalive(msg M) error {
 
 // configure runs the user's Configure and takes over what it chose.
 func (s *Session[M]) configure() error {
+	if err := s.runHook(); err != nil || !s.opens {
+		return err
+	}
+	err := s.opensWith()
+	if err != nil {
+		s.ep.udp.count.spoiled.Add(1)
+	}
+	return err
+}
+
+func (s *Session[M]) runHook() error {
 	if s.hook == nil {
 		return nil
 	}

@@ -25,6 +25,8 @@ type SessionStats struct {
 	// Pending is how many accepted bytes the kernel has not taken. In OnClose it
 	// is what was lost.
 	Pending int
+	// UDP counts the packets of udp:// that were lost or odd.
+	UDP UDPStats
 }
 
 // Stats is a snapshot of a server's or client's counters since its creation.
@@ -48,6 +50,7 @@ type Stats struct {
 	MessagesIn, MessagesOut int64
 	Dropped                 int64
 	Pending                 int64
+	UDP                     UDPStats
 }
 
 // add sums up one session.
@@ -57,6 +60,7 @@ func (st *Stats) add(s SessionStats) {
 	st.MessagesIn += s.MessagesIn
 	st.MessagesOut += s.MessagesOut
 	st.Dropped += s.Dropped
+	st.UDP.add(s.UDP)
 }
 
 // stats takes the session's snapshot.
@@ -66,7 +70,7 @@ func (c *core) stats() SessionStats {
 	return SessionStats{
 		BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut,
 		MessagesIn: c.msgsIn.Load(), MessagesOut: c.msgsOut,
-		Dropped: c.dropped, Pending: c.pending,
+		Dropped: c.dropped, Pending: c.pending, UDP: c.packets.stats(),
 	}
 }
 
@@ -75,6 +79,7 @@ func (ep *endpoint) stats() Stats {
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
 	st := ep.totals
+	st.UDP.add(ep.udp.count.stats())
 	st.Causes = maps.Clone(ep.causes)
 	st.Opened = ep.opened.Load()
 	st.AcceptErrors = ep.acceptErrors.Load()

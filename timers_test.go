@@ -321,7 +321,7 @@ func TestKeepaliveDoesNotCountACallbacksTime(t *testing.T) {
 }
 
 func TestKeepaliveWithoutAFrameExpectsThePeerToSpeak(t *testing.T) {
-	inVirtualTime(t, func(t *testing.T, v *virtual) {
+	inVirtualStream(t, func(t *testing.T, v *virtual) {
 		r := record()
 		cfg := beat(2)
 		cfg.Keepalive.Frame = nil

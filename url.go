@@ -3,7 +3,6 @@
 package getty
 
 import (
-	"fmt"
 	"net"
 	"net/url"
 	"strconv"
@@ -18,6 +17,7 @@ type target struct {
 	host    string // for TLS's ServerName
 
 	path, rawPath, query string // of WebSocket; "" and "/" are any path to a server
+	iface                string // to join a multicast group on
 }
 
 func (t *target) isWebSocket() bool { return t.kind == "ws" || t.kind == "wss" }
@@ -42,9 +42,9 @@ func parseURL(raw string) (target, error) {
 	case "ws", "wss":
 		return parseWebSocket(raw, kind)
 	case "udp":
-		return target{}, fmt.Errorf("%w: %s", ErrUnsupported, kind)
+		return parsePacketURL(raw, rest)
 	}
-	return target{}, urlError(raw, "has an unknown scheme, want tcp, tls, unix, ws or wss")
+	return target{}, urlError(raw, "has an unknown scheme, want tcp, tls, unix, udp, ws or wss")
 }
 
 func parseHostPort(raw, kind, rest string) (target, error) {
@@ -89,6 +89,19 @@ func parseWebSocket(raw, kind string) (target, error) {
 	}
 	t.query = u.RawQuery
 	return t, nil
+}
+
+// parsePacketURL understands udp://host:port?interface=name.
+func parsePacketURL(raw, rest string) (target, error) {
+	rest, query, _ := strings.Cut(rest, "?")
+	values, err := url.ParseQuery(query)
+	iface := values.Get("interface")
+	if err != nil || len(values) > 1 || (query != "" && iface == "") {
+		return target{}, urlError(raw, "has an unknown query, want ?interface=name")
+	}
+	t, err := parseHostPort("udp://"+rest, "udp", rest)
+	t.network, t.iface = "udp", iface
+	return t, err
 }
 
 func urlError(raw, problem string) error {

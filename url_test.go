@@ -95,19 +95,6 @@ func TestBadURLs(t *testing.T) {
 	}
 }
 
-func TestURLsOfOtherTransports(t *testing.T) {
-	for _, kind := range []string{"udp"} {
-		for _, u := range urlUsers {
-			t.Run(kind+"/"+u.name, func(t *testing.T) {
-				err := u.give(t, kind+"://127.0.0.1:9000")
-				if !errors.Is(err, getty.ErrUnsupported) || !strings.Contains(err.Error(), kind) {
-					t.Fatalf("the error is %v, want ErrUnsupported with the name", err)
-				}
-			})
-		}
-	}
-}
-
 // What a client makes of its URL is what its Dial hook is told.
 func TestURLsAsDialed(t *testing.T) {
 	for _, tc := range []struct{ url, network, address string }{

@@ -22,6 +22,7 @@ func (c *Config) complete(prefix string) error {
 	c.HandshakeTimeout = cmp.Or(c.HandshakeTimeout, DefaultHandshakeTimeout)
 	c.CloseTimeout = cmp.Or(c.CloseTimeout, DefaultCloseTimeout)
 	c.DrainTimeout = cmp.Or(c.DrainTimeout, DefaultDrainTimeout)
+	c.UDP.complete()
 	if c.Keepalive.Interval != 0 {
 		c.Keepalive.Misses = cmp.Or(c.Keepalive.Misses, DefaultKeepaliveMisses)
 	}
@@ -54,6 +55,7 @@ func (c *Config) check(v *validator) {
 	}
 	v.size("MaxSessions", c.MaxSessions, 0, math.MaxInt32)
 	v.size("MaxSessionsPerAddr", c.MaxSessionsPerAddr, 0, math.MaxInt32)
+	c.UDP.check(v)
 	if c.Workers > 0 && c.Executor != nil {
 		v.fail("Executor", "is set together with Workers, want one of them")
 	}

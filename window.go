@@ -12,6 +12,8 @@ type window struct {
 	buf  *bufpool.Buf // nil while nothing is held
 	r, w int          // unused bytes are buf.B[r:w]
 	hint uint8        // index into readSizes, follows the traffic
+
+	headers int // bytes of the last read that were not on the wire; see addRecord
 }
 
 // readSizes are the buffers that a read starts with. The largest holds sixteen

@@ -108,17 +108,18 @@ func (c *core) flushLocked(start int) error {
 
 	c.mu.Lock()
 	c.wrote(n)
+	refused := c.refusal(start)
 	if err == nil && c.idle() {
 		if err = c.endWriter(); err == nil {
 			c.mu.Unlock()
-			return nil
+			return refused
 		}
 	}
 	if err == nil || err == errAgain {
 		// There is more: it must not depend on this goroutine's patience.
 		c.mu.Unlock()
 		c.ep.g.spawn(c.drain)
-		return nil
+		return refused
 	}
 	c.writeFailed(err)
 	return &SendError{Written: min(max(n-start, 0), max(len(p)-start, 0)), Err: err}
@@ -151,7 +152,8 @@ func (o *outgoing) bytes() []byte {
 func (c *core) wrote(n int) {
 	c.cur.off += n
 	c.pending -= n
-	c.bytesOut += int64(n)
+	c.bytesOut += int64(n - c.headers)
+	c.headers = 0
 	if c.room != nil || c.crowded() {
 		c.grant()
 	}

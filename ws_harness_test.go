@@ -76,7 +76,7 @@ func below(nc net.Conn) net.Conn {
 
 // networkOf is the network below a scheme.
 func networkOf(kind string) string {
-	if kind == "unix" {
+	if kind == "unix" || kind == "udp" {
 		return kind
 	}
 	return "tcp"

@@ -43,8 +43,10 @@ func must2(nc net.Conn, err error) net.Conn {
 
 // request is a good handshake with some of its lines changed; "" leaves one out.
 func request(changes map[string]string) string {
-	lines := []string{"GET /lines HTTP/1.1", "Host: example.com", "Upgrade: websocket", "Connection: Upgrade",
-		"Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: " + rawKey}
+	lines := []string{
+		"GET /lines HTTP/1.1", "Host: example.com", "Upgrade: websocket", "Connection: Upgrade",
+		"Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: " + rawKey,
+	}
 	var b strings.Builder
 	for _, line := range lines {
 		name, _, _ := strings.Cut(line, ":")
@@ -483,7 +485,10 @@ func TestDeflateEcho(t *testing.T) {
 // TestDeflateBothEndsOfGetty: client and server agree in every combination.
 func TestDeflateBothEndsOfGetty(t *testing.T) {
 	settings := []getty.Deflate{
-		{}, {Enabled: true}, {Enabled: true, ContextTakeover: true}, {Enabled: true, WindowBits: 9},
+		{},
+		{Enabled: true},
+		{Enabled: true, ContextTakeover: true},
+		{Enabled: true, WindowBits: 9},
 		{Enabled: true, ContextTakeover: true, WindowBits: 8},
 	}
 	for i, server := range settings {

@@ -66,6 +66,20 @@ func TestEchoAndDialCompressed(t *testing.T) {
 	}
 }
 
+func TestEchoAndDialUDP(t *testing.T) {
+	t.Parallel()
+	srv := cli(t, "echo", "--codec", "line", "udp://127.0.0.1:0")
+	url := strings.TrimPrefix(srv.stdout.line(t, "listening on "), "listening on ")
+	c := cli(t, "dial", "--codec", "line", "--wait", "5s", url)
+	c.stderr.line(t, "session 1 open to "+url)
+	c.write("hello\n")
+	c.stdout.line(t, "hello")
+	c.signal(syscall.SIGTERM)
+	c.ends(statusOK)
+	srv.signal(syscall.SIGTERM)
+	srv.ends(statusOK)
+}
+
 // All of a piped input comes back, over a pool too, although it ends at once.
 func TestDialDrains(t *testing.T) {
 	t.Parallel()
@@ -160,7 +174,7 @@ func TestExitStatus(t *testing.T) {
 		"unknown scheme":     {[]string{"echo", "morse://:0"}, statusUsage, false},
 		"bad port":           {[]string{"echo", "tcp://:99999"}, statusUsage, false},
 		"bad limit":          {[]string{"echo", "--max-message", "-1", "tcp://:0"}, statusUsage, false},
-		"udp":                {[]string{"echo", "udp://127.0.0.1:0"}, statusUsage, false},
+		"udp without port":   {[]string{"echo", "udp://127.0.0.1"}, statusUsage, false},
 		"wss without a key":  {[]string{"echo", "wss://127.0.0.1:0"}, statusUsage, true},
 		"compression":        {[]string{"echo", "--compress", "zstd", "tcp://"}, statusUsage, false},
 		"bad compression":    {[]string{"echo", "--compress", "gzip", "tcp://:0"}, statusUsage, true},
@@ -172,7 +186,7 @@ func TestExitStatus(t *testing.T) {
 		"unreadable key":     {[]string{"echo", "--cert", cert, "--key", key + "x", "tls://127.0.0.1:0"}, statusError, false},
 		"cannot listen":      {[]string{"echo", "unix://" + cert + "/s"}, statusError, false},
 		"dial nothing":       {[]string{"dial"}, statusUsage, true},
-		"dial udp":           {[]string{"dial", "udp://127.0.0.1:1"}, statusUsage, false},
+		"dial udp nowhere":   {[]string{"dial", "udp://nowhere.invalid:1"}, statusError, false},
 		"dial unreachable":   {[]string{"dial", "unix://" + cert + "s"}, statusError, false},
 		"unreadable CA":      {[]string{"dial", "--ca", cert + "x", "tls://127.0.0.1:1"}, statusError, false},
 		"empty CA":           {[]string{"dial", "--ca", key, "tls://127.0.0.1:1"}, statusError, false},
