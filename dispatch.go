@@ -45,7 +45,9 @@ func (s *Session[M]) decode(data []byte, follows bool, messages *int) (used int,
 			return used, undecoded(n, len(rest), limit, derr), nil
 		}
 		used += n
-		*messages++
+		if *messages++; *messages == 1 {
+			c.phase.Store(uint32(phaseMessage))
+		}
 		if more := follows || used < len(data); more != c.collect.Load() {
 			c.collect.Store(more)
 			c.merged = true
@@ -108,7 +110,9 @@ func (s *Session[M]) emptyUnit(follows bool, messages *int) (bad, err error) {
 	if derr != nil {
 		return undecoded(0, 0, s.lim.maxMessage, derr), nil
 	}
-	*messages++
+	if *messages++; *messages == 1 {
+		s.phase.Store(uint32(phaseMessage))
+	}
 	if follows != s.collect.Load() {
 		s.collect.Store(follows)
 		s.merged = true

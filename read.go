@@ -90,15 +90,16 @@ func (c *core) discard() (end bool) {
 // handle runs one batch, here or on a worker, and sends what it collected.
 // Waiting for a worker is a part of it: the peer cannot do anything about that.
 func (c *core) handle() (err error) {
-	c.phase.Store(uint32(phaseMessage))
 	had := c.msgsIn.Load()
 	switch ex := c.ep.exec; {
 	case ex == nil:
 		err = c.runBatch()
 	case c.framing == nil:
+		c.phase.Store(uint32(phaseMessage))
 		err = c.handOver(ex)
 	default:
 		if err = c.skim(); err == nil && c.skimmed {
+			c.phase.Store(uint32(phaseMessage))
 			err = c.handOver(ex)
 		}
 	}
