@@ -3,7 +3,8 @@
 // Package getty is a framed, callback-driven network library. The user brings a
 // Codec, which turns bytes into messages and back, and an EventListener, which
 // is told of them; getty brings servers, pooled clients that reconnect lazily,
-// and sessions that behave alike over TCP, TLS, Unix sockets and UDP.
+// and sessions that behave alike over TCP, TLS, Unix sockets, UDP,
+// WebSocket and WSS.
 //
 //	in :  listen.go | dial.go → conn_*.go → read.go → dispatch.go (Decode) → EventListener
 //	out:  Session.Send (Append) → write.go → bounded buffer → one write → conn_*.go → wire
@@ -15,8 +16,9 @@
 //	                       │ embeds
 //	                     core ───── bytes: read.go, write.go, drain.go, room.go, timers.go, close.go
 //	                       │
-//	                     conn ───── the one seam to a transport: conn_raw.go, conn_portable.go, conn_tls.go;
-//	                                udp.go, with a framing of its own: framing.go
+//	                     conn ───── the one seam to a transport: conn_raw.go, conn_portable.go, conn_tls.go,
+//	                       │        conn_compress.go, udp_peer.go, udp_client.go
+//	                    framing ─── for transports with boundaries of their own: ws_read.go, ws_write.go, udp_framing.go
 //
 // A session has one goroutine, its reader. It waits on the runtime's poller with
 // no buffer held, reads what has arrived, and calls OnMessage for each whole
