@@ -55,23 +55,24 @@ type core struct {
 
 	// Guarded by mu.
 	mu       sync.Mutex
-	buf      *bufpool.Buf    // encoded, not taken by a writer yet
-	cur      outgoing        // taken by the writer, who alone touches it
-	pending  int             // bytes in buf and cur
-	outSize  int             // size of the next buf, follows the traffic
-	writing  bool            // there is a writer
-	control  bool            // the conn has bytes of its own to write
-	flushing bool            // the flush timer is armed
-	halved   bool            // the write side is closed or broken
-	seen     bool            // it was open once: OnClose follows
-	room     chan struct{}   // closed at the low watermark; nil if nobody asked
-	queue    []chan struct{} // of senders that wait for room, each closed in turn
-	granted  bool            // the turn of one of them has come
-	filling  bool            // room is given out, until the high watermark is reached
-	passed   int             // bytes sent past the queue since the last turn
-	cutting  bool            // the conn is being closed
-	quiet    chan struct{}   // closed when writing or cutting ends; nil if nobody waits
-	done     chan struct{}   // closed when closing begins; nil if nobody asked
+	buf      *bufpool.Buf            // encoded, not taken by a writer yet
+	cur      outgoing                // taken by the writer, who alone touches it
+	pending  int                     // bytes in buf and cur
+	outSize  int                     // size of the next buf, follows the traffic
+	writing  bool                    // there is a writer
+	control  bool                    // the conn has bytes of its own to write
+	owed     func(dst []byte) []byte // a control frame that waits for room
+	flushing bool                    // the flush timer is armed
+	halved   bool                    // the write side is closed or broken
+	seen     bool                    // it was open once: OnClose follows
+	room     chan struct{}           // closed at the low watermark; nil if nobody asked
+	queue    []chan struct{}         // of senders that wait for room, each closed in turn
+	granted  bool                    // the turn of one of them has come
+	filling  bool                    // room is given out, until the high watermark is reached
+	passed   int                     // bytes sent past the queue since the last turn
+	cutting  bool                    // the conn is being closed
+	quiet    chan struct{}           // closed when writing or cutting ends; nil if nobody waits
+	done     chan struct{}           // closed when closing begins; nil if nobody asked
 	ctx      context.Context
 	cancel   context.CancelCauseFunc
 	cause    error

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -30,7 +31,7 @@ func eachWebSocket(t *testing.T, test func(t *testing.T, tr transport)) {
 // understands every byte.
 func TestD29EverythingLeavesThroughOneWritePath(t *testing.T) {
 	eachWebSocket(t, func(t *testing.T, tr transport) {
-		const senders, share = 16, 500
+		const senders, share, asked = 16, 500, 200
 		r := record()
 		cfg := getty.Config{Keepalive: getty.Keepalive{Interval: 20 * time.Millisecond, Misses: 1000}}
 		s, nc := accepted(t, tr, r, cfg, nil)
@@ -50,9 +51,9 @@ func TestD29EverythingLeavesThroughOneWritePath(t *testing.T) {
 			})
 		}
 		sending.Go(func() { // pings of the peer, answered in between
-			for range 200 {
+			for i := range asked {
 				w.mu.Lock()
-				_, err := w.Conn.Write(rawFrame(true, true, 9, []byte("are you there")))
+				_, err := w.Conn.Write(rawFrame(true, true, 9, []byte(strconv.Itoa(i))))
 				w.mu.Unlock()
 				if err != nil {
 					t.Error(err)
@@ -61,8 +62,8 @@ func TestD29EverythingLeavesThroughOneWritePath(t *testing.T) {
 			}
 		})
 		var next [senders]int
-		var pings, pongs int
-		for messages := 0; messages < senders*share || pongs < 200; {
+		pings, answered := 0, -1
+		for messages := 0; messages < senders*share || answered < asked-1; {
 			op, payload, err := readRawFrame(w.br)
 			must(t, err)
 			switch op {
@@ -79,7 +80,12 @@ func TestD29EverythingLeavesThroughOneWritePath(t *testing.T) {
 			case 9:
 				pings++
 			case 10:
-				pongs++
+				// Over the watermark it may answer the last one only (section 5.5.3).
+				n, err := strconv.Atoi(string(payload))
+				if err != nil || n <= answered {
+					t.Fatalf("pong %q after %d", payload, answered)
+				}
+				answered = n
 			default:
 				t.Fatalf("opcode %d", op)
 			}

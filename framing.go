@@ -62,12 +62,19 @@ type packetConn interface {
 	bind(c *core)
 }
 
-// sendControl sends what add appends, past watermarks and senders that wait: it
-// is the transport's own, and small. Over the high watermark it is left out,
-// since the peer reads nothing.
-func (c *core) sendControl(add func(dst []byte) []byte) {
+// sendControl sends what add appends, past senders that wait: it is the
+// transport's own, and small. Over the high watermark, when the peer does not
+// read, it is left out, or with owed kept until there is room, the last of all.
+func (c *core) sendControl(add func(dst []byte) []byte, owed bool) {
 	c.mu.Lock()
-	if !c.is(stateOpen) || c.pending >= c.lim.high {
+	if !c.is(stateOpen) {
+		c.mu.Unlock()
+		return
+	}
+	if c.pending >= c.lim.high {
+		if owed {
+			c.owed = add
+		}
 		c.mu.Unlock()
 		return
 	}

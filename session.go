@@ -92,7 +92,7 @@ func (s *Session[M]) Ping() error {
 	if !s.is(stateOpen) {
 		return sendError(ErrClosed)
 	}
-	s.sendControl(s.framing.ping)
+	s.sendControl(s.framing.ping, false)
 	return nil
 }
 

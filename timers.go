@@ -200,7 +200,7 @@ func (tm *timers) keepalive(now time.Duration, busy bool) time.Duration {
 	case l.keepFrame != "":
 		_ = c.sendFrame(&waiter{try: true}, []byte(l.keepFrame))
 	case c.framing != nil:
-		c.sendControl(c.framing.ping)
+		c.sendControl(c.framing.ping, false)
 	}
 	return l.keepInterval
 }

@@ -154,6 +154,11 @@ func (c *core) wrote(n int) {
 	c.pending -= n
 	c.bytesOut += int64(n - c.headers)
 	c.headers = 0
+	if c.owed != nil && c.pending < c.lim.high && c.is(stateOpen) {
+		add := c.owed
+		c.owed = nil
+		c.appendControl(add)
+	}
 	if c.room != nil || c.crowded() {
 		c.grant()
 	}

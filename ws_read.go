@@ -3,6 +3,7 @@
 package getty
 
 import (
+	"bytes"
 	"errors"
 	"net/http"
 	"sync/atomic"
@@ -176,7 +177,8 @@ func (w *webSocket) data(payload []byte) (message []byte, ok bool, err error) {
 func (w *webSocket) control(op opcode, payload []byte) error {
 	switch op {
 	case opPing:
-		w.c.sendControl(func(dst []byte) []byte { return w.appendFrame(dst, opPong, payload) })
+		payload = bytes.Clone(payload) // it may have to wait
+		w.c.sendControl(func(dst []byte) []byte { return w.appendFrame(dst, opPong, payload) }, true)
 	case opClose:
 		ce, err := parseClose(payload)
 		if err != nil {
