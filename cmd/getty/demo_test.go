@@ -7,6 +7,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -16,6 +17,7 @@ import (
 const adds = "It adds up: every message was acknowledged exactly once, or its sender was told."
 
 func TestDemo(t *testing.T) {
+	transports := []string{"tcp", "tls", "unix", "udp", "ws", "wss"}
 	p := cli(t, "demo", "--for", "6s")
 	dir := socketDir(t, p)
 	p.ends(statusOK)
@@ -35,18 +37,27 @@ func TestDemo(t *testing.T) {
 			}
 			rows[f[0]]++
 			steps = append(steps, f[0]+" "+f[1])
-		case len(f) == 7 && f[0] != "transport":
+			if f[2] != "0" {
+				steps = append(steps, f[0]+" flows")
+			}
+		case len(f) == 8 && slices.Contains(transports, f[0]):
 			sums[f[0]] = numbers(t, f[1:])
 		}
 	}
-	for _, name := range []string{"tcp", "tls", "unix"} {
+	for _, name := range transports {
 		if rows[name] < 3 {
 			t.Errorf("%d rows of %s", rows[name], name)
 		}
-		if s := sums[name]; len(s) != 6 || s[1] == 0 || s[0] != s[1]+s[2]+s[3] || s[4] != 0 || s[5] != 0 {
+		// Only packets time out, and while the server is away they do.
+		s := sums[name]
+		if len(s) != 7 || s[1] == 0 || s[0] != s[1]+s[2]+s[3]+s[4] || (s[4] > 0) != (name == "udp") || s[5] != 0 || s[6] != 0 {
 			t.Errorf("sum of %s: %v", name, s)
 		}
-		inOrder(t, steps, name+" 8/8", "killed", name+" 0/8", "back", name+" 8/8")
+		away := name + " 0/8"
+		if name == "udp" {
+			away = "udp 8/8" // it does not notice
+		}
+		inOrder(t, steps, name+" 8/8", name+" flows", "killed", away, "back", name+" 8/8", name+" flows")
 	}
 	if !strings.Contains(p.stdout.text(), adds) || p.stderr.text() != "" {
 		t.Error("no good end")

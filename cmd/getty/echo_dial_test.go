@@ -34,11 +34,40 @@ func TestEchoAndDial(t *testing.T) {
 	}
 }
 
+// A signal is a clean end on both sides, also with sessions open.
+func TestEndWithOpenSessions(t *testing.T) {
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		t.Run(sig.String(), func(t *testing.T) {
+			t.Parallel()
+			srv, on, _ := echoServer(t, "--codec", "line")
+			var clients []*process
+			for _, tr := range on {
+				c := cli(t, append(append([]string{"dial", "--codec", "line"}, tr.dial...), tr.url)...)
+				c.write("hello\n")
+				c.stdout.line(t, "hello")
+				clients = append(clients, c)
+			}
+			srv.signal(sig)
+			srv.ends(statusOK)
+			for _, c := range clients {
+				c.stderr.line(t, "session 1 closed by the peer")
+				c.signal(sig)
+			}
+			for _, c := range clients {
+				c.ends(statusOK)
+			}
+			if got := srv.stderr.text(); got != "" {
+				t.Errorf("standard error is %q", got)
+			}
+		})
+	}
+}
+
 func TestEchoAndDialCompressed(t *testing.T) {
 	for _, method := range []string{"none", "flate", "snappy", "zstd"} {
 		t.Run(method, func(t *testing.T) {
 			t.Parallel()
-			srv, on, _ := echoServer(t, "--codec", "line", "--compress", method)
+			srv, on, _ := echoServerOn(t, streams, "--codec", "line", "--compress", method)
 			for _, tr := range on {
 				args := append([]string{"dial", "--codec", "line", "--compress", method, "--wait", "5s"}, tr.dial...)
 				c := cli(t, append(args, tr.url)...)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -183,16 +184,32 @@ type transport struct {
 	dial      []string // flags of getty dial
 }
 
-// echoServer starts getty echo on TCP, TLS and a Unix socket.
+// streams are the transports that can be compressed.
+var streams = []string{"tcp", "tls", "unix"}
+
+// echoServer starts getty echo on the streams and on WebSocket.
 func echoServer(t *testing.T, flags ...string) (p *process, on []transport, ca string) {
+	t.Helper()
+	return echoServerOn(t, append(slices.Clone(streams), "ws", "wss"), flags...)
+}
+
+// echoServerOn starts getty echo on the named transports.
+func echoServerOn(t *testing.T, names []string, flags ...string) (p *process, on []transport, ca string) {
 	t.Helper()
 	cert, key := certificate(t)
 	args := append([]string{"echo", "--cert", cert, "--key", key}, flags...)
-	p = cli(t, append(args, "tcp://127.0.0.1:0", "tls://127.0.0.1:0", "unix://"+socket(t))...)
-	for _, name := range []string{"tcp", "tls", "unix"} {
+	for _, name := range names {
+		addr := "127.0.0.1:0"
+		if name == "unix" {
+			addr = socket(t)
+		}
+		args = append(args, name+"://"+addr)
+	}
+	p = cli(t, args...)
+	for _, name := range names {
 		url := strings.TrimPrefix(p.stdout.line(t, "listening on "+name+"://"), "listening on ")
 		tr := transport{name: name, url: url}
-		if name == "tls" {
+		if name == "tls" || name == "wss" {
 			tr.dial = []string{"--ca", cert}
 		}
 		on = append(on, tr)

@@ -117,7 +117,8 @@ func printUsage(w io.Writer) {
 			_, _ = fmt.Fprintf(w, "  getty %-9s %s\n", c.name, c.help)
 		}
 	}
-	_, _ = fmt.Fprint(w, "\nURLs are tcp://host:port, tls://host:port, unix:///path and udp://host:port; port 0 lets the system choose.\n"+
+	_, _ = fmt.Fprint(w, "\nURLs are tcp://host:port, tls://host:port, unix:///path, udp://host:port, ws://host:port/path and\n"+
+		"wss://host:port/path; port 0 lets the system choose.\n"+
 		"getty COMMAND --help lists the flags of a command.\n")
 }
 

@@ -26,8 +26,8 @@ const (
 	// aftermath is the least time after a kill in which to see the pools refill.
 	aftermath = 5 * time.Second
 
-	// settle is how long the last acknowledgements may take, and closing bounds
-	// the shutdown of a client.
+	// settle is how long the last acknowledgements may take, which is more than
+	// ackTimeout, and closing bounds the shutdown of a client.
 	settle  = 2 * time.Second
 	closing = 5 * time.Second
 )
@@ -70,7 +70,10 @@ func (d *demo) setUp(ctx context.Context, dir string) error {
 		return err
 	}
 	d.spec = spec{
-		URLs: []string{"tcp://127.0.0.1:0", "tls://127.0.0.1:0", "unix://" + filepath.Join(dir, "getty.sock")},
+		URLs: []string{
+			"tcp://127.0.0.1:0", "tls://127.0.0.1:0", "unix://" + filepath.Join(dir, "getty.sock"),
+			"udp://127.0.0.1:0", "ws://127.0.0.1:0", "wss://127.0.0.1:0",
+		},
 		Cert: cert, Key: key,
 	}
 	if d.server, err = startServer(ctx, d.command, d.spec); err != nil {
@@ -145,7 +148,7 @@ func (d *demo) disturb(ctx context.Context) (next time.Duration, err error) {
 		pid := d.server.pid()
 		d.server.kill()
 		d.server = nil
-		d.table.event(time.Since(d.start), "server killed (SIGKILL to process %d): its sessions end, the clients keep dialing", pid)
+		d.table.event(time.Since(d.start), "server killed (SIGKILL to process %d): sessions end, clients redial; on udp messages time out", pid)
 		return d.down(), nil
 	}
 	if d.server, err = startServer(ctx, d.command, d.spec); err != nil {
@@ -154,7 +157,7 @@ func (d *demo) disturb(ctx context.Context) (next time.Duration, err error) {
 		}
 		return 0, fmt.Errorf("start the server again: %w", err)
 	}
-	d.table.event(time.Since(d.start), "server back (process %d, same ports and socket): the pools fill again", d.server.pid())
+	d.table.event(time.Since(d.start), "server back (process %d, same ports and socket): the pools fill, udp is answered", d.server.pid())
 	return d.nextKill(time.Since(d.start)), nil
 }
 

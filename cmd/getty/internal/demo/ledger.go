@@ -11,29 +11,38 @@ import (
 )
 
 // ledger is the account of one transport. A message is sent once and then
-// settled once: acknowledged, or its sender was told, by an error from Send or
-// by OnClose. A second settlement of the same message is counted in twice.
+// settled once: acknowledged, or its sender was told, by an error from Send, by
+// OnClose or, on udp, by a timeout. A second settlement of the same message is
+// counted in twice.
 type ledger struct {
-	sent   atomic.Int64 // Send was called
-	acked  atomic.Int64 // acknowledged by the peer
-	failed atomic.Int64 // Send returned an error
-	lost   atomic.Int64 // accepted, and OnClose came before the acknowledgement
-	twice  atomic.Int64
+	sent    atomic.Int64 // Send was called
+	acked   atomic.Int64 // acknowledged by the peer
+	failed  atomic.Int64 // Send returned an error
+	lost    atomic.Int64 // accepted, and OnClose came before the acknowledgement
+	expired atomic.Int64 // accepted, and not acknowledged in time
+	late    atomic.Int64 // of the expired ones: acknowledged after that
+	twice   atomic.Int64
 }
 
 // sum is what a ledger says at one moment.
-type sum struct{ sent, acked, failed, lost, twice int64 }
+type sum struct{ sent, acked, failed, lost, expired, late, twice int64 }
 
 func (l *ledger) sum() sum {
-	return sum{l.sent.Load(), l.acked.Load(), l.failed.Load(), l.lost.Load(), l.twice.Load()}
+	return sum{
+		l.sent.Load(), l.acked.Load(), l.failed.Load(), l.lost.Load(),
+		l.expired.Load(), l.late.Load(), l.twice.Load(),
+	}
 }
 
 // missing is how many messages have not been settled: while sessions run those
 // in flight, afterwards those that vanished.
-func (s sum) missing() int64 { return s.sent - s.acked - s.failed - s.lost }
+func (s sum) missing() int64 { return s.sent - s.acked - s.failed - s.lost - s.expired }
 
 func (s sum) add(t sum) sum {
-	return sum{s.sent + t.sent, s.acked + t.acked, s.failed + t.failed, s.lost + t.lost, s.twice + t.twice}
+	return sum{
+		s.sent + t.sent, s.acked + t.acked, s.failed + t.failed, s.lost + t.lost,
+		s.expired + t.expired, s.late + t.late, s.twice + t.twice,
+	}
 }
 
 // check says what is wrong with a sum after the end.
@@ -52,8 +61,8 @@ func (s sum) check() error {
 }
 
 // account holds the messages of one session that are not settled. OnClose, the
-// acknowledgement and the return of Send may come for a message in any order
-// and at the same time.
+// acknowledgement, the timeout and the return of Send may come for a message in
+// any order and at the same time.
 type account struct {
 	ledger *ledger
 	slots  chan struct{} // one for each message that may still be put in flight
@@ -61,6 +70,8 @@ type account struct {
 	mu     sync.Mutex
 	closed bool
 	open   map[uint64]*entry
+	// expired messages are settled, but an acknowledgement may still come for each.
+	expired map[uint64]bool
 }
 
 // entry is a message in flight.
@@ -72,7 +83,10 @@ type entry struct {
 }
 
 func newAccount(l *ledger, window int) *account {
-	a := &account{ledger: l, slots: make(chan struct{}, window), open: make(map[uint64]*entry, window)}
+	a := &account{
+		ledger: l, slots: make(chan struct{}, window),
+		open: make(map[uint64]*entry, window), expired: make(map[uint64]bool),
+	}
 	for range window {
 		a.slots <- struct{}{}
 	}
@@ -110,12 +124,29 @@ func (a *account) acked(id uint64, now time.Time) (rtt time.Duration, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	e, open := a.open[id]
-	if !open || a.closed {
+	switch {
+	case a.expired[id] && !a.closed:
+		delete(a.expired, id)
+		a.ledger.late.Add(1)
+		return 0, false
+	case !open, a.closed:
 		a.ledger.twice.Add(1)
 		return 0, false
 	}
 	a.settle(id, &a.ledger.acked)
 	return now.Sub(e.at), true
+}
+
+// expire gives up what was accepted and begun before the given time.
+func (a *account) expire(before time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for id, e := range a.open {
+		if e.accepted && e.at.Before(before) {
+			a.expired[id] = true
+			a.settle(id, &a.ledger.expired)
+		}
+	}
 }
 
 // close comes with OnClose: what was accepted and not acknowledged is lost.

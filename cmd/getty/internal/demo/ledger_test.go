@@ -23,6 +23,9 @@ func (a *account) put(id uint64) {
 
 func (a *account) ack(id uint64) { a.acked(id, time.Now()) }
 
+// late is the timeout of all that is in flight.
+func (a *account) late() { a.expire(time.Now().Add(time.Hour)) }
+
 // Whatever order its three events come in, a message is settled once.
 func TestAccount(t *testing.T) {
 	tests := map[string]struct {
@@ -41,6 +44,14 @@ func TestAccount(t *testing.T) {
 		"acknowledged and failed":      {func(a *account) { a.put(1); a.ack(1); a.returned(1, errSend) }, sum{sent: 1, acked: 1, twice: 1}, true},
 		"failed and acknowledged":      {func(a *account) { a.put(1); a.returned(1, errSend); a.ack(1) }, sum{sent: 1, failed: 1, twice: 1}, true},
 		"acknowledged after close":     {func(a *account) { a.put(1); a.returned(1, nil); a.close(); a.ack(1) }, sum{sent: 1, lost: 1, twice: 1}, true},
+		"timed out":                    {func(a *account) { a.put(1); a.returned(1, nil); a.late(); a.close() }, sum{sent: 1, expired: 1}, false},
+		"timed out, but inside Send":   {func(a *account) { a.put(1); a.late(); a.returned(1, nil); a.ack(1) }, sum{sent: 1, acked: 1}, false},
+		"failed after the timeout":     {func(a *account) { a.put(1); a.late(); a.returned(1, errSend) }, sum{sent: 1, failed: 1}, false},
+		"acknowledged, timeout after":  {func(a *account) { a.put(1); a.returned(1, nil); a.ack(1); a.late() }, sum{sent: 1, acked: 1}, false},
+		"in time":                      {func(a *account) { a.put(1); a.returned(1, nil); a.expire(time.Now().Add(-time.Hour)); a.ack(1) }, sum{sent: 1, acked: 1}, false},
+		"acknowledged late":            {func(a *account) { a.put(1); a.returned(1, nil); a.late(); a.ack(1) }, sum{sent: 1, expired: 1, late: 1}, false},
+		"acknowledged late twice":      {func(a *account) { a.put(1); a.returned(1, nil); a.late(); a.ack(1); a.ack(1) }, sum{sent: 1, expired: 1, late: 1, twice: 1}, true},
+		"late and after close":         {func(a *account) { a.put(1); a.returned(1, nil); a.late(); a.close(); a.ack(1) }, sum{sent: 1, expired: 1, twice: 1}, true},
 		"acknowledged, but never sent": {func(a *account) { a.ack(7) }, sum{twice: 1}, true},
 	}
 	for name, tt := range tests {
@@ -63,13 +74,13 @@ func TestAccount(t *testing.T) {
 
 // A doctored ledger does not add up.
 func TestCheck(t *testing.T) {
-	good := sum{sent: 10, acked: 7, failed: 1, lost: 2}
+	good := sum{sent: 12, acked: 7, failed: 1, lost: 2, expired: 2, late: 1}
 	if err := good.check(); err != nil {
 		t.Error(err)
 	}
 	for name, change := range map[string]sum{
 		"one more sent": {sent: 1}, "one more acknowledged": {acked: 1},
-		"one less lost": {lost: -1}, "one twice": {twice: 1},
+		"one less lost": {lost: -1}, "one more timed out": {expired: 1}, "one twice": {twice: 1},
 	} {
 		if err := good.add(change).check(); err == nil {
 			t.Errorf("%s: it adds up", name)

@@ -19,6 +19,12 @@ import (
 const (
 	numberSize  = 8 // of a message's number, which is all that its acknowledgement has
 	messageSize = 64
+	udp         = "udp"
+
+	// ackTimeout is how long the sender of a packet waits for its acknowledgement.
+	// Nothing else tells that it was lost. It is looked at every expirePeriod.
+	ackTimeout   = 500 * time.Millisecond
+	expirePeriod = 100 * time.Millisecond
 )
 
 // load is a pool of sessions to one URL and those who send over it.
@@ -43,12 +49,16 @@ type accountKey struct{}
 
 func newLoad(url string, cfg *tls.Config) (*load, error) {
 	l := &load{name: url[:strings.Index(url, "://")]}
-	var err error
-	l.client, err = getty.NewClient(url, codec.LengthField{}, getty.EventListener[[]byte](l), getty.ClientConfig{
+	clientCfg := getty.ClientConfig{
 		Config:   getty.Config{TLS: cfg, MaxMessageSize: 1024},
 		PoolSize: poolSize,
 		Backoff:  getty.Backoff{Max: 300 * time.Millisecond},
-	})
+	}
+	if l.name == udp {
+		clientCfg.CronPeriod = expirePeriod
+	}
+	var err error
+	l.client, err = getty.NewClient(url, codec.LengthField{}, getty.EventListener[[]byte](l), clientCfg)
 	return l, err
 }
 
@@ -103,6 +113,9 @@ func (l *load) OnMessage(s *getty.Session[[]byte], msg []byte) error {
 	return nil
 }
 
+// OnCron is called on udp only.
+func (l *load) OnCron(s *getty.Session[[]byte]) { accountOf(s).expire(time.Now().Add(-ackTimeout)) }
+
 func (l *load) OnClose(s *getty.Session[[]byte], _ error) { accountOf(s).close() }
 
 // stop ends the senders: after it nothing is sent any more.
@@ -111,7 +124,7 @@ func (l *load) stop() {
 	l.senders.Wait()
 }
 
-// close lets the last acknowledgements arrive and ends the client. After it
+// close lets the last acknowledgements arrive, or time out, and ends the client. After it
 // nothing changes the ledger any more.
 func (l *load) close() error {
 	deadline := time.Now().Add(settle)

@@ -12,8 +12,8 @@ import (
 
 const (
 	rowFormat  = "%7s  %-9s  %8s  %10s  %9s  %9s  %10s\n"
-	sumFormat  = "%-9s  %11s  %12s  %11s  %8s  %7s  %5s\n"
-	headerRows = 15 // rows until the header is repeated
+	sumFormat  = "%-9s  %11s  %12s  %11s  %8s  %9s  %7s  %5s\n"
+	headerRows = 30 // rows until the header is repeated
 )
 
 // table prints what happens, in columns.
@@ -37,6 +37,7 @@ func (t *table) intro(pid int, urls []string) {
 	}
 	t.printf("Up to %d numbered messages of %d bytes are in flight on each session; the server acknowledges each.\n",
 		window, messageSize)
+	t.printf("udp has no connections: its sessions stay, and what is not acknowledged in %v has timed out.\n", ackTimeout)
 }
 
 // row prints one line. The rows of one moment show it once.
@@ -65,7 +66,7 @@ func (t *table) event(now time.Duration, format string, args ...any) {
 // summary prints the ledgers and whether they add up.
 func (t *table) summary(names []string, sums []sum) {
 	t.printf("\nWhat became of the messages:\n\n")
-	t.printf(sumFormat, "transport", "sent", "acknowledged", "Send failed", "lost", "missing", "twice")
+	t.printf(sumFormat, "transport", "sent", "acknowledged", "Send failed", "lost", "timed out", "missing", "twice")
 	var total sum
 	good := true
 	for i, s := range sums {
@@ -74,8 +75,10 @@ func (t *table) summary(names []string, sums []sum) {
 		good = good && s.check() == nil
 	}
 	t.sum("total", total)
-	t.printf("\nSend failed: the sender got an error. lost: Send had accepted it, and OnClose told of the\n" +
-		"session's end before the acknowledgement came. missing: neither, nor acknowledged.\n")
+	t.printf("\nSend failed: the sender got an error. lost: Send had accepted it, and OnClose told of the\n"+
+		"session's end before the acknowledgement came. timed out: on udp, where nothing tells of a loss,\n"+
+		"the sender gave up after %v; %s of these were acknowledged later, which counts for nothing.\n"+
+		"missing: none of it, nor acknowledged.\n", ackTimeout, thousands(total.late))
 	if good {
 		t.printf("\nIt adds up: every message was acknowledged exactly once, or its sender was told.\n")
 	} else {
@@ -85,7 +88,7 @@ func (t *table) summary(names []string, sums []sum) {
 
 func (t *table) sum(name string, s sum) {
 	t.printf(sumFormat, name, thousands(s.sent), thousands(s.acked), thousands(s.failed),
-		thousands(s.lost), thousands(s.missing()), thousands(s.twice))
+		thousands(s.lost), thousands(s.expired), thousands(s.missing()), thousands(s.twice))
 }
 
 func seconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', 1, 64) + " s" }
