@@ -38,7 +38,7 @@ func newDialer(ep *endpoint, raw string, hook dialFunc) (*dialer, error) {
 		d.dial = (&net.Dialer{Control: ep.cfg.Control}).DialContext
 	}
 	if t.secure() {
-		d.tls = clientTLS(ep.cfg.TLS, t.host)
+		d.tls = clientTLS(t.tlsConfig(ep.cfg.TLS), t.host)
 	}
 	return d, nil
 }

@@ -183,7 +183,7 @@ func (s *Server[M]) serve(l *net.Listener, t target) error {
 	}
 	var cfg *tls.Config
 	if t.secure() {
-		cfg = s.ep.cfg.TLS
+		cfg = t.tlsConfig(s.ep.cfg.TLS)
 	}
 	return s.ep.accept(*l, func(nc net.Conn) { s.admit(nc, &t, cfg) })
 }

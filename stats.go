@@ -120,7 +120,7 @@ type Observer interface {
 // CauseKind names the kind of a cause of close for counters and logs: "local",
 // "eof", "unexpected eof", "reset", "idle", "keepalive", "write timeout",
 // "message timeout", "slow consumer", "message too long", "shutdown", "panic",
-// "goexit", "compression", "closed" or "error".
+// "goexit", "compression", "protocol", "closed" or "error".
 func CauseKind(cause error) string {
 	if cause == nil {
 		return "local"
@@ -141,6 +141,8 @@ var causeKinds = [...]struct {
 	name string
 }{
 	{ErrCompression, "compression"},
+	{ErrProtocol, "protocol"},
+	{ErrInvalidUTF8, "protocol"},
 	{io.ErrUnexpectedEOF, "unexpected eof"},
 	{io.EOF, "eof"},
 	{ErrIdle, "idle"},

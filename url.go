@@ -3,6 +3,7 @@
 package getty
 
 import (
+	"crypto/tls"
 	"net"
 	"net/url"
 	"strconv"
@@ -22,6 +23,17 @@ type target struct {
 
 func (t *target) isWebSocket() bool { return t.kind == "ws" || t.kind == "wss" }
 func (t *target) secure() bool      { return t.kind == "tls" || t.kind == "wss" }
+
+// tlsConfig is cfg as the transport needs it: WebSocket is spoken over HTTP/1.1,
+// whatever protocols cfg would agree on. A nil cfg stays nil.
+func (t *target) tlsConfig(cfg *tls.Config) *tls.Config {
+	if cfg == nil || !t.isWebSocket() || len(cfg.NextProtos) == 0 {
+		return cfg
+	}
+	cfg = cfg.Clone()
+	cfg.NextProtos = []string{"http/1.1"}
+	return cfg
+}
 
 // parseURL understands tcp://host:port, tls://host:port, with an empty host for
 // all addresses and 0 for any port, unix:///path, unix://@name for Linux's

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"compress/flate"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -216,6 +217,21 @@ func TestSubprotocolsHeadersAndTLSState(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestWebSocketAgreesOnHTTP1: protocols that the configuration is for otherwise
+// are not agreed on.
+func TestWebSocketAgreesOnHTTP1(t *testing.T) {
+	server, client := serverTLS(), clientTLS()
+	server.NextProtos, client.NextProtos = []string{"h2", "http/1.1"}, []string{"h2", "http/1.1"}
+	_, url := serve(t, transport{"wss", func(testing.TB) string { return "wss://127.0.0.1:0" }}, echo, getty.Config{TLS: server}, nil)
+	answers := record()
+	s := dial(t, url, answers, getty.Config{TLS: client})
+	if got := s.NetConn().(*tls.Conn).ConnectionState().NegotiatedProtocol; got != "http/1.1" {
+		t.Errorf("agreed on %q", got)
+	}
+	must(t, s.Send("hello"))
+	receive(t, answers.messages, "answer")
 }
 
 func TestUpgradeIsNilElsewhere(t *testing.T) {
