@@ -45,7 +45,7 @@ func (r *reading) add(text bool, data []byte) {
 	r.messages = append(r.messages, kind+string(data))
 }
 
-const fuzzLimit = 64 << 10 // of a message
+const fuzzLimit = 96 << 10 // of a message
 
 // readByGetty has an echo read what a peer has sent, as a server or a client.
 func readByGetty(t *testing.T, data []byte, step int, client, deflate bool) (r reading) {

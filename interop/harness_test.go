@@ -127,12 +127,9 @@ type setting struct {
 
 var settings = []setting{
 	{name: "ws"},
-	{name: "wss", tls: true},
-	{name: "fragments", fragment: true},
+	{name: "wss fragments", tls: true, fragment: true},
 	{name: "deflate", deflate: true},
-	{name: "deflate fragments", deflate: true, fragment: true},
-	{name: "takeover", deflate: true, takeover: true},
-	{name: "takeover wss fragments", deflate: true, takeover: true, tls: true, fragment: true},
+	{name: "takeover fragments", deflate: true, takeover: true, fragment: true},
 	{name: "mounted", mounted: true},
 	{name: "mounted wss takeover", mounted: true, tls: true, deflate: true, takeover: true},
 }
