@@ -128,12 +128,11 @@ func (c *core) cut(cause error) {
 // readEnded is called by the reader, which got err. After the end of the stream
 // what handlers have sent is still flushed; after an error nothing can be.
 func (c *core) readEnded(err error) {
-	if c.framing != nil && errors.Is(err, io.EOF) && c.delivers() {
-		err = c.framing.eof()
-	}
 	switch {
 	case c.is(stateMuted) || !errors.Is(err, io.EOF):
 		c.cut(err)
+	case c.framing != nil && c.delivers():
+		c.closeWith(c.framing.eof())
 	case c.in.len() > 0 && c.is(stateOpen):
 		c.closeWith(io.ErrUnexpectedEOF)
 	default:

@@ -111,7 +111,9 @@ func (w *webSocket) frame(data []byte) (unit []byte, used int, ok bool, err erro
 func (w *webSocket) room() int {
 	limit := w.c.lim.maxMessage
 	if w.deflate != nil {
-		limit += limit/1000 + 64 // what cannot be compressed gets a little longer
+		// What cannot be compressed gets longer: by a sixteenth with the most
+		// frugal settings of zlib, which itself promises an eighth at most.
+		limit += limit/7 + 64
 	}
 	if w.inMessage {
 		limit -= len(w.part.B)

@@ -16,12 +16,19 @@ need() {
 
 compiles() { echo '#include <stdlib.h>' | cc -E -; }
 openbsd_nc() { nc -h 2>&1 | grep -q OpenBSD; }
+# Debian's Python is looked for by its path: another one may come first.
+websockets() { python3 -c 'import websockets' || /usr/bin/python3 -c 'import websockets'; }
+has_chromium() { command -v chromium || command -v chromium-browser || command -v google-chrome || command -v google-chrome-stable; }
 
 need gcc command -v cc
 need libc6-dev compiles
 need netcat-openbsd openbsd_nc
 need socat command -v socat
 need openssl command -v openssl
+need python3-websockets websockets
+need nodejs command -v node
+need npm command -v npm
+need chromium has_chromium
 
 if [ ${#missing[@]} -eq 0 ]; then
 	exit 0
