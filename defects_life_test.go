@@ -62,15 +62,16 @@ func TestD02CloseNeverDials(t *testing.T) {
 		_, url := serve(t, tr, record(), getty.Config{}, nil)
 		hook, hung := onceDialer(1)
 		returned, r := make(chan struct{}), record()
-		var closing atomic.Bool
+		var closing atomic.Bool // when Connect has returned, which waits for a session that is open
 		events := funcs{Open: r.OnOpen, Close: r.OnClose, Cron: func(s *session) {
-			if closing.CompareAndSwap(false, true) {
+			if closing.CompareAndSwap(true, false) {
 				_ = s.Close()
 				close(returned)
 			}
 		}}
 		c := pooled(t, url, events, getty.ClientConfig{Config: getty.Config{CronPeriod: time.Millisecond}, Dial: hook})
 		must(t, c.Connect(within(t)))
+		closing.Store(true)
 		// Reconnecting hangs for good: neither Close, nor OnClose, nor the timers
 		// of other sessions wait for it.
 		ended(t, returned, "return of Close from OnCron")

@@ -79,7 +79,7 @@ func closeCode(cause error) (code int, reason string) {
 			return CloseInternalError, ""
 		}
 		return ce.Code, ce.Reason
-	case errors.Is(cause, ErrProtocol):
+	case errors.Is(cause, ErrProtocol), errors.Is(cause, io.ErrUnexpectedEOF):
 		return CloseProtocolError, ""
 	case errors.Is(cause, ErrInvalidUTF8), errors.As(cause, new(unitError)):
 		return CloseInvalidPayload, ""
