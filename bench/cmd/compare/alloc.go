@@ -10,16 +10,19 @@ import (
 
 // goContenders lists those that can count their allocations.
 func (b *bench) goContenders() []string {
-	return b.wanted([]string{subject, "net", "gnet", "nbio", "netpoll", "dubbogetty", "tls-getty", "tls-net"})
+	return b.wanted([]string{
+		subject, "net", "gnet", "nbio", "netpoll", "dubbogetty", "tls-getty", "tls-net",
+		"ws-getty", "ws-gws", "ws-coder", "ws-gorilla", "ws-gobwas", "ws-nbio", "udp-getty", "udp-net", "udp-gnet", "udp-nbio",
+	})
 }
 
 // alloc counts allocations of the server: for a message, and for a session.
 func (b *bench) alloc() error {
 	b.section("Allocations of the server", `Counted by the Go runtime. A session is opened, echoes one message of
-64 B and is closed.`)
+64 B and is closed; the sessions of UDP are not, within this time.`)
 	b.print("| server | per message, 1 in flight | per message, 16 in flight | per session | bytes per session |\n|---|--:|--:|--:|--:|\n")
 	for _, name := range b.goContenders() {
-		srv, err := b.start(name, 64)
+		srv, err := b.start(name, cell{Body: 64})
 		if err != nil {
 			return err
 		}
@@ -34,12 +37,14 @@ func (b *bench) alloc() error {
 }
 
 func (b *bench) allocOf(name string, srv *server) error {
-	c := cell{Conns: 100, Body: 64, Depth: 1, TLS: isTLS(name)}
+	c := cell{Conns: 100, Body: 64, Depth: 1}.spoken(name)
 	single, err := b.perMessageAllocs(srv, c)
 	if err != nil {
 		return err
 	}
-	c.Depth = 16
+	if c.Depth = 16; c.UDP {
+		c.Conns = udpFlows
+	}
 	pipelined, err := b.perMessageAllocs(srv, c)
 	if err != nil {
 		return err

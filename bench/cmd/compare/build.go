@@ -12,19 +12,37 @@ import (
 )
 
 // libraries are the contenders that are not in the standard library, by their build tags.
-var libraries = []string{"getty", "gnet", "nbio", "netpoll", "dubbogetty"}
+var libraries = []string{"getty", "gnet", "nbio", "netpoll", "dubbogetty", "gws", "coder", "gorilla", "gobwas"}
+
+// prefixes of the names of contenders that speak something else than frames over TCP.
+var prefixes = []string{"tls-", "wss-", "ws-", "udp-"}
+
+// bare returns the name of a contender without its prefix.
+func bare(contender string) string {
+	for _, p := range prefixes {
+		if rest, ok := strings.CutPrefix(contender, p); ok {
+			return rest
+		}
+	}
+	return contender
+}
 
 // library returns the build tag of a contender, "std" for those that need none.
 func library(contender string) string {
-	name := strings.TrimPrefix(contender, "tls-")
+	name := bare(contender)
 	if !slices.Contains(libraries, name) {
 		return "std"
 	}
 	return name
 }
 
-// isTLS tells from the name of a contender whether it speaks TLS.
-func isTLS(contender string) bool { return strings.HasPrefix(contender, "tls-") }
+// spoken returns the cell with what is spoken to a contender, which its name tells.
+func (c cell) spoken(contender string) cell {
+	c.TLS = strings.HasPrefix(contender, "tls-") || strings.HasPrefix(contender, "wss-")
+	c.WebSocket = strings.HasPrefix(contender, "ws")
+	c.UDP = strings.HasPrefix(contender, "udp-")
+	return c
+}
 
 // bin returns the path of a binary.
 func (b *bench) bin(name string) string { return filepath.Join(b.dir, name) }
@@ -34,6 +52,7 @@ func (b *bench) build() error {
 	cmds := []*exec.Cmd{
 		exec.Command("go", "build", "-o", b.bin("load"), "./cmd/load"),
 		exec.Command("gcc", "-O2", "-Wall", "-o", b.bin("epoll_echo"), "c/epoll_echo.c"),
+		exec.Command("gcc", "-O2", "-Wall", "-o", b.bin("mmsg_echo"), "c/mmsg_echo.c"),
 	}
 	for _, lib := range append([]string{"std"}, libraries...) {
 		cmds = append(cmds, exec.Command("go", "build", "-tags", "single,"+lib, "-o", b.bin("server-"+lib), "./cmd/server"))
@@ -53,7 +72,8 @@ func (b *bench) build() error {
 func (b *bench) versions() [][2]string {
 	peers := []string{
 		"github.com/panjf2000/gnet/v2", "github.com/lesismal/nbio", "github.com/cloudwego/netpoll",
-		"github.com/apache/dubbo-getty",
+		"github.com/apache/dubbo-getty", "github.com/lxzan/gws", "github.com/coder/websocket",
+		"github.com/gorilla/websocket", "github.com/gobwas/ws",
 	}
 	var list [][2]string
 	for _, lib := range libraries {
@@ -62,8 +82,9 @@ func (b *bench) versions() [][2]string {
 			continue
 		}
 		for _, dep := range info.Deps {
-			if slices.Contains(peers, dep.Path) {
-				list = append(list, [2]string{dep.Path, dep.Version})
+			// dubbo-getty links gorilla, which then stands there twice.
+			if v := [2]string{dep.Path, dep.Version}; slices.Contains(peers, dep.Path) && !slices.Contains(list, v) {
+				list = append(list, v)
 			}
 		}
 	}

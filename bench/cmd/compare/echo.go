@@ -94,7 +94,7 @@ func (b *bench) table(c cell, contenders []string, samples map[string][]sample, 
 		if mine := samples[subject]; name != subject && len(mine) > 0 {
 			cmp := stats.Compare(column(mine, sample.perMessage), column(s, sample.perMessage))
 			verdict := cmp.Verdict()
-			if name == "c" {
+			if bare(name) == "c" {
 				verdict = "(the floor)"
 			}
 			b.print(" %.3f [%.3f, %.3f] | %s |\n", cmp.Median, cmp.Low, cmp.High, verdict)

@@ -32,12 +32,17 @@ func (b *bench) idle() error {
 memory (VmRSS) less that before the first connection, both after two collections and debug.FreeOSMemory (for C:
 malloc_trim), the same for all; what a process sets up once is in it too, spread over the sessions. Every connection
 had echoed and was still open afterwards.`, b.idleConns))
+	return b.idleTable("idle", []string{subject, "c", "net", "gnet", "nbio", "netpoll", "dubbogetty", "tls-getty", "tls-net"})
+}
+
+// idleTable measures contenders and prints one table.
+func (b *bench) idleTable(part string, names []string) error {
 	b.print("| server | bytes/session: median [least, most] | goroutines/session |\n|---|--:|--:|\n")
-	names := b.wanted([]string{subject, "c", "net", "gnet", "nbio", "netpoll", "dubbogetty", "tls-getty", "tls-net"})
+	names = b.wanted(names)
 	all := make(map[string][]idleSample)
 	for round := range b.idleRounds {
 		for _, name := range names {
-			fmt.Fprintf(os.Stderr, "\ridle: round %d of %d: %-12s", round+1, b.idleRounds, name)
+			fmt.Fprintf(os.Stderr, "\r%s: round %d of %d: %-12s", part, round+1, b.idleRounds, name)
 			s, err := b.idleOf(name)
 			if err != nil {
 				return fmt.Errorf("idle %s: %w", name, err)
@@ -62,7 +67,7 @@ had echoed and was still open afterwards.`, b.idleConns))
 
 func (b *bench) idleOf(name string) (s idleSample, err error) {
 	s.Contender = name
-	srv, err := b.start(name, 64)
+	srv, err := b.start(name, cell{Body: 64})
 	if err != nil {
 		return s, err
 	}
@@ -70,7 +75,7 @@ func (b *bench) idleOf(name string) (s idleSample, err error) {
 	if s.BaseKB, err = resident(srv); err != nil {
 		return s, err
 	}
-	c := cell{Conns: b.idleConns, Body: 64, Depth: 1, TLS: isTLS(name)}
+	c := cell{Conns: b.idleConns, Body: 64, Depth: 1}.spoken(name)
 	p, err := b.launch(b.loadCPU, b.bin("load"), append(b.loadArgs(srv, c), "-once", "-hold")...)
 	if err != nil {
 		return s, err

@@ -11,7 +11,7 @@ import (
 )
 
 // Every part of the comparison, in the order in which they run.
-var parts = []string{"tcp", "rate", "tls", "alloc", "idle", "pool"}
+var parts = []string{"tcp", "rate", "tls", "alloc", "idle", "pool", "ws", "ws-idle", "udp"}
 
 // options are the flags.
 type options struct {
@@ -57,8 +57,8 @@ func parseOptions(args []string) (options, error) {
 		}
 	}
 	for _, name := range o.peers {
-		if name != "c" && name != "net" && name != "tls-net" && library(name) == "std" {
-			return o, fmt.Errorf("-peers %s: no such contender, there are c, net, tls-net, tls-getty and %v", name, libraries)
+		if !slices.Contains([]string{"c", "net"}, bare(name)) && library(name) == "std" {
+			return o, fmt.Errorf("-peers %s: no such contender, there are c, net and %v, some also behind %v", name, libraries, prefixes)
 		}
 	}
 	for _, c := range o.cells {
@@ -84,7 +84,10 @@ type cell struct {
 	Body  int
 	Depth int
 	TLS   bool
-	Rate  float64 // messages per second; 0: saturated
+	// WebSocket and UDP say what is spoken instead of frames over TCP; Deflate compresses WebSocket.
+	WebSocket, Deflate, UDP bool
+
+	Rate float64 // messages per second; 0: saturated
 }
 
 func (c cell) String() string {
@@ -93,6 +96,12 @@ func (c cell) String() string {
 		size = fmt.Sprintf("%d KiB", c.Body>>10)
 	}
 	s := fmt.Sprintf("%s, %d connections, %d in flight", size, c.Conns, c.Depth)
+	if c.UDP {
+		s = fmt.Sprintf("%s, %d flows, %d in flight", size, c.Conns, c.Depth)
+	}
+	if c.Deflate {
+		s += ", deflate"
+	}
 	if c.Rate > 0 {
 		s = fmt.Sprintf("%s, %d connections, %.0f messages/s", size, c.Conns, c.Rate)
 	}

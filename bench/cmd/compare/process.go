@@ -106,11 +106,15 @@ type server struct {
 	addr string
 }
 
-// start starts a contender for bodies of the given size.
-func (b *bench) start(contender string, body int) (*server, error) {
-	bin, args := b.bin("server-"+library(contender)), []string{"-impl", contender, "-body", strconv.Itoa(body)}
-	if contender == "c" {
+// start starts a contender for the bodies of a cell.
+func (b *bench) start(contender string, c cell) (*server, error) {
+	bin := b.bin("server-" + library(contender))
+	args := []string{"-impl", contender, "-body", strconv.Itoa(c.Body), "-deflate=" + strconv.FormatBool(c.Deflate)}
+	switch contender {
+	case "c":
 		bin, args = b.bin("epoll_echo"), nil
+	case "udp-c":
+		bin, args = b.bin("mmsg_echo"), nil
 	}
 	p, err := b.launch(b.serverCPU, bin, args...)
 	if err != nil {

@@ -40,6 +40,13 @@ event loop on one core), one write per OnTraffic. **nbio** non-blocking engine w
 have read buffers of 16 frames where these are large; the others manage theirs. A server that is under 100 % busy while the load is at 100 % is faster than
 the load can show in messages/s; processor time per message stays comparable.
 
+WebSocket, all with default buffers: **getty** OnMessage and Send. **gws** its Server and OnMessage. **gorilla**,
+**coder** net/http, a goroutine per connection, messages read into a pooled buffer. **gobwas** ws.Upgrader, a goroutine
+per connection, a bufio.Reader of 4 KiB, one write for each frame, pooled buffers and compressors. **nbio** nbhttp,
+non-blocking, OnMessage. UDP, each with one socket that has a receive buffer of 4 MiB: **getty** sessions, OnMessage
+and Send. **net** one goroutine, ReadFromUDPAddrPort and WriteToUDPAddrPort. **gnet**, **nbio** their callbacks.
+**c** recvmmsg and sendmmsg of up to 64 packets: the floor.
+
 `
 
 // header describes the circumstances.

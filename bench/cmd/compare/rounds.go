@@ -42,7 +42,7 @@ func (b *bench) interleave(part string, c cell, contenders []string, rounds int)
 		}
 	}()
 	for _, name := range contenders {
-		s, err := b.start(name, c.Body)
+		s, err := b.start(name, c)
 		if err != nil {
 			return nil, err
 		}
@@ -109,6 +109,8 @@ func (b *bench) loadArgs(srv *server, c cell) []string {
 	return []string{
 		"-addr", srv.addr, "-conns", strconv.Itoa(c.Conns), "-body", strconv.Itoa(c.Body),
 		"-depth", strconv.Itoa(c.Depth), "-tls=" + strconv.FormatBool(c.TLS),
+		"-ws=" + strconv.FormatBool(c.WebSocket), "-deflate=" + strconv.FormatBool(c.Deflate),
+		"-udp=" + strconv.FormatBool(c.UDP),
 		"-rate", strconv.FormatFloat(c.Rate, 'f', -1, 64),
 		"-warmup", b.warmup.String(), "-duration", b.duration.String(),
 	}

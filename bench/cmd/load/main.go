@@ -24,6 +24,9 @@ func main() {
 	flag.IntVar(&cfg.Body, "body", 64, "bytes in each body")
 	flag.IntVar(&cfg.Depth, "depth", 1, "messages in flight on each connection")
 	flag.BoolVar(&cfg.TLS, "tls", false, "speak TLS")
+	flag.BoolVar(&cfg.WebSocket, "ws", false, "speak WebSocket")
+	flag.BoolVar(&cfg.Deflate, "deflate", false, "compress the messages of WebSocket")
+	flag.BoolVar(&cfg.UDP, "udp", false, "send packets over UDP")
 	flag.Float64Var(&cfg.Rate, "rate", 0, "messages per second; 0: as fast as the echoes return")
 	flag.DurationVar(&cfg.Warmup, "warmup", 300*time.Millisecond, "time before measuring")
 	flag.DurationVar(&cfg.Duration, "duration", time.Second, "measured time")
@@ -48,7 +51,7 @@ type status struct {
 }
 
 func run(cfg load.Config, once, hold bool) error {
-	l, err := load.Dial(cfg)
+	l, err := load.Open(cfg)
 	if err != nil {
 		return err
 	}

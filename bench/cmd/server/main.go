@@ -17,8 +17,9 @@ import (
 func main() {
 	impl := flag.String("impl", "net", "one of "+strings.Join(contender.Names(), " "))
 	body := flag.Int("body", 64, "bytes in the bodies to come, a hint for sizing buffers")
+	deflate := flag.Bool("deflate", false, "compress the messages of WebSocket")
 	flag.Parse()
-	srv, err := contender.Start(*impl, contender.Options{Body: *body})
+	srv, err := contender.Start(*impl, contender.Options{Body: *body, Deflate: *deflate})
 	if err == nil {
 		fmt.Println(srv.Addr())
 		// The server is not closed: the process ends here, and some contenders wait for their connections.

@@ -6,7 +6,8 @@
 // The rules are the same for all. A server takes each frame apart (a 4-byte big-endian length, then the body) and
 // answers it with a newly encoded frame. It may merge the answers to what arrived together, as far as its library
 // does so by itself or offers a way that a careful user would take. It knows beforehand how long the bodies are
-// and may size its buffers by that, unless it manages them itself.
+// and may size its buffers by that, unless it manages them itself. A WebSocket server answers each binary message with
+// one, a UDP server each packet, with the buffers that are its library's defaults.
 package contender
 
 import (
@@ -22,6 +23,9 @@ import (
 
 const header = 4
 
+// udpBuffer is the kernel's receive buffer of each UDP socket: the usual one has room for few small packets.
+const udpBuffer = 4 << 20
+
 // maxBody bounds what a length prefix may announce, in every contender.
 const maxBody = 1 << 20
 
@@ -29,7 +33,8 @@ var errTooLong = errors.New("frame too long")
 
 // Options is what a server is told at start.
 type Options struct {
-	Body int // bytes of the bodies to come
+	Body    int  // bytes of the bodies to come
+	Deflate bool // compress the messages of WebSocket, without context takeover
 }
 
 // window is how many bytes are worth reading at once: the libraries' usual 64 KiB, or more if that would cut
@@ -50,6 +55,7 @@ type Server interface {
 var starters = map[string]func(Options) (Server, error){
 	"net":     startNet,
 	"tls-net": startTLSNet,
+	"udp-net": startUDPNet,
 }
 
 // Start starts the named contender.

@@ -16,14 +16,49 @@ import (
 
 func init() {
 	starters["gnet"] = startGnet
+	starters["udp-gnet"] = startUDPGnet
 }
 
 // gnetServer decodes out of what Peek shows, and writes once for each traffic event.
 type gnetServer struct {
 	gnet.BuiltinEventEngine
 	engine gnet.Engine
-	addr   *net.TCPAddr
+	addr   net.Addr
 	booted chan struct{}
+}
+
+// gnetUDP echoes packets.
+type gnetUDP struct{ gnetServer }
+
+// OnTraffic gets one packet, which Peek shows in gnet's own buffer.
+func (*gnetUDP) OnTraffic(c gnet.Conn) gnet.Action {
+	packet, err := c.Peek(-1)
+	if err == nil {
+		_, err = c.Write(packet)
+	}
+	if err != nil {
+		return gnet.Close
+	}
+	return gnet.None
+}
+
+func startUDPGnet(Options) (Server, error) {
+	addr, err := freeUDPPort()
+	if err != nil {
+		return nil, err
+	}
+	s := &gnetUDP{gnetServer{booted: make(chan struct{}), addr: addr}}
+	failed := make(chan error, 1)
+	go func() {
+		failed <- gnet.Run(s, "udp://"+addr.String(), gnet.WithMulticore(true), gnet.WithLogger(silent{}),
+			gnet.WithSocketRecvBuffer(udpBuffer))
+	}()
+	select {
+	case err := <-failed:
+		return nil, fmt.Errorf("gnet: %w", err)
+	case <-s.booted:
+		return s, nil
+	}
 }
 
 // gnetConn is what a connection keeps between two events.

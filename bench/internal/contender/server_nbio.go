@@ -14,6 +14,8 @@ import (
 
 func init() {
 	starters["nbio"] = startNbio
+	starters["ws-nbio"] = startWSNbio
+	starters["udp-nbio"] = startUDPNbio
 }
 
 // nbioServer is nbio's engine in its default mode: level-triggered, the poller reads and calls OnData.

@@ -13,14 +13,20 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/getty-net/getty/bench/internal/frame"
 )
+
+// checker verifies what comes back on one connection.
+type checker interface {
+	// Consume returns how many messages data completed.
+	Consume(data []byte) (messages int, err error)
+	// Received returns how many there have been.
+	Received() uint64
+}
 
 // conn is one connection, as a bare non-blocking descriptor.
 type conn struct {
 	fd    int
-	check *frame.Checker
+	check checker
 	tls   *tls.Conn // nil for plain TCP
 	shim  *shim
 
@@ -30,7 +36,7 @@ type conn struct {
 	sent   []time.Time
 }
 
-func dial(cfg Config, check *frame.Checker) (*conn, error) {
+func dial(cfg Config, check checker) (*conn, error) {
 	nc, err := net.Dial("tcp", cfg.Addr)
 	if err != nil {
 		return nil, err
@@ -43,6 +49,11 @@ func dial(cfg Config, check *frame.Checker) (*conn, error) {
 		c.tls = tls.Client(c.shim, &tls.Config{InsecureSkipVerify: true})
 		if err := c.tls.Handshake(); err != nil {
 			return nil, fmt.Errorf("handshake: %w", err)
+		}
+	}
+	if cfg.WebSocket {
+		if err := c.upgrade(nc, cfg); err != nil {
+			return nil, fmt.Errorf("upgrade: %w", err)
 		}
 	}
 	raw, err := nc.(*net.TCPConn).SyscallConn()

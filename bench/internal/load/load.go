@@ -23,6 +23,10 @@ type Config struct {
 	Body  int // bytes in each body, at least frame.MinBody
 	Depth int // messages in flight on each connection, in the closed loop
 	TLS   bool
+	// WebSocket makes the messages binary ones of WebSocket; Deflate compresses them, without context takeover.
+	WebSocket, Deflate bool
+	// UDP makes the messages packets, and Conns the sockets that they come from; see DialUDP.
+	UDP bool
 	// Rate, when not 0, replaces the closed loop by an open one: so many messages per second altogether, evenly
 	// spaced and going round the connections, whether earlier ones have been answered or not.
 	Rate     float64
@@ -41,8 +45,29 @@ type Result struct {
 	LoadCPU   float64 `json:"load_cpu_s"`
 	Reads     int64   `json:"reads"`  // read system calls of the server, recv not among them
 	Writes    int64   `json:"writes"` // write system calls of the server, send not among them
+	Lost      uint64  `json:"lost"`   // packets that were not echoed in time
 	P50       float64 `json:"p50_us"` // latency; open loop only
 	P99       float64 `json:"p99_us"`
+}
+
+// Driver drives a server.
+type Driver interface {
+	// Once sends one message on each connection and waits for all the echoes.
+	Once(timeout time.Duration) error
+	// Run drives the load as configured, and measures.
+	Run() (Result, error)
+	// Open counts the connections that are still open.
+	Open() int
+	// Close closes all of them.
+	Close()
+}
+
+// Open opens all connections: a Loop, or Flows for UDP.
+func Open(cfg Config) (Driver, error) {
+	if cfg.UDP {
+		return DialUDP(cfg)
+	}
+	return Dial(cfg)
 }
 
 // Loop holds the connections and drives them. It must be used from one goroutine.
@@ -69,12 +94,16 @@ func Dial(cfg Config) (*Loop, error) {
 		return nil, fmt.Errorf("epoll_create: %w", err)
 	}
 	l := &Loop{
-		cfg: cfg, epoll: epoll, tmpl: frame.NewTemplate(cfg.Body, cfg.Depth),
+		cfg: cfg, epoll: epoll,
 		buf: make([]byte, 256<<10), events: make([]unix.EpollEvent, 1024),
 	}
-	checker := frame.NewChecker(cfg.Body)
+	share, err := l.protocol()
+	if err != nil {
+		l.Close()
+		return nil, err
+	}
 	for i := range cfg.Conns {
-		c, err := dial(cfg, checker.Share())
+		c, err := dial(cfg, share())
 		if err == nil {
 			l.conns = append(l.conns, c)
 			ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(i)}
@@ -86,6 +115,22 @@ func Dial(cfg Config) (*Loop, error) {
 		}
 	}
 	return l, nil
+}
+
+// protocol prepares what is sent, and returns what makes the checker of a connection.
+func (l *Loop) protocol() (share func() checker, err error) {
+	cfg := l.cfg
+	if cfg.Deflate {
+		l.tmpl, err = frame.NewDeflateTemplate(cfg.Body, cfg.Depth)
+		return func() checker { return frame.NewDeflateChecker(cfg.Body) }, err
+	}
+	l.tmpl = frame.NewTemplate(cfg.Body, cfg.Depth)
+	check := frame.NewChecker(cfg.Body)
+	if cfg.WebSocket {
+		l.tmpl = frame.NewWebSocketTemplate(cfg.Body, cfg.Depth)
+		check = frame.NewWebSocketChecker(cfg.Body)
+	}
+	return func() checker { return check.Share() }, nil
 }
 
 // Close closes all connections.
@@ -123,7 +168,7 @@ func (l *Loop) Run() (Result, error) {
 	if err := l.warm(step); err != nil {
 		return res, err
 	}
-	begin, err := look(l)
+	begin, err := look(l.cfg.PID, l.messages)
 	if err != nil {
 		return res, err
 	}
@@ -131,7 +176,7 @@ func (l *Loop) Run() (Result, error) {
 	if err := step(l.cfg.Duration); err != nil {
 		return res, err
 	}
-	end, err := look(l)
+	end, err := look(l.cfg.PID, l.messages)
 	if err != nil {
 		return res, err
 	}

@@ -25,11 +25,11 @@ type sight struct {
 
 // look reads the server's counters from here, not by asking the server: so the answer costs it nothing, and is as
 // of the moment when the messages were counted.
-func look(l *Loop) (s sight, err error) {
+func look(pid int, messages uint64) (s sight, err error) {
 	if s.load, err = clock(unix.CLOCK_PROCESS_CPUTIME_ID); err != nil {
 		return s, err
 	}
-	if pid := l.cfg.PID; pid != 0 {
+	if pid != 0 {
 		if s.reads, s.writes, err = calls(pid); err != nil {
 			return s, err
 		}
@@ -38,7 +38,7 @@ func look(l *Loop) (s sight, err error) {
 			return s, err
 		}
 	}
-	s.at, s.messages = time.Now(), l.messages
+	s.at, s.messages = time.Now(), messages
 	return s, nil
 }
 
