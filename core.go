@@ -34,18 +34,14 @@ type core struct {
 	in   window
 	kept time.Duration // since when the reader has its goroutine; 0: since the start
 
-	merged  bool   // sends of this batch were collected
-	skimmed bool   // ahead is the first unit of the next batch
-	ahead   []byte // in the window or lent by framing
-
 	// Owned by the writer, set by the conn.
-	headers int     // bytes of the last write that are not on the wire
-	leftOut leftOut // a unit of the last write that was not sent
+	headers int // bytes of the last write that are not on the wire
 
 	// Atomic.
 	state    atomic.Uint32 // written under mu
 	phase    atomic.Uint32 // the callback that runs
 	collect  atomic.Bool   // sends are collected: more input waits
+	merged   bool          // sends of this batch were collected; the reader's
 	lastRead atomic.Int64  // nanoseconds since ep.start
 	lastSent atomic.Int64
 	handled  atomic.Int64 // when the last batch was done with; only with timers or muted
@@ -61,16 +57,16 @@ type core struct {
 	outSize  int                     // size of the next buf, follows the traffic
 	writing  bool                    // there is a writer
 	control  bool                    // the conn has bytes of its own to write
-	owed     func(dst []byte) []byte // a control frame that waits for room
 	flushing bool                    // the flush timer is armed
 	halved   bool                    // the write side is closed or broken
 	seen     bool                    // it was open once: OnClose follows
+	granted  bool                    // the turn of one that waits for room has come
+	filling  bool                    // room is given out, until the high watermark is reached
+	cutting  bool                    // the conn is being closed
+	owed     func(dst []byte) []byte // a control frame that waits for room
 	room     chan struct{}           // closed at the low watermark; nil if nobody asked
 	queue    []chan struct{}         // of senders that wait for room, each closed in turn
-	granted  bool                    // the turn of one of them has come
-	filling  bool                    // room is given out, until the high watermark is reached
 	passed   int                     // bytes sent past the queue since the last turn
-	cutting  bool                    // the conn is being closed
 	quiet    chan struct{}           // closed when writing or cutting ends; nil if nobody waits
 	done     chan struct{}           // closed when closing begins; nil if nobody asked
 	ctx      context.Context

@@ -63,9 +63,9 @@ func (s *Session[M]) decode(data []byte, follows bool, messages *int) (used int,
 func (s *Session[M]) units(data []byte, messages *int) (used int, err error) {
 	c := &s.core
 	defer c.framing.release()
-	if c.skimmed {
-		c.skimmed = false
-		err = s.unit(c.ahead, len(data) > 0, messages)
+	if j := c.job; j != nil && j.skimmed {
+		j.skimmed = false
+		err = s.unit(j.ahead, len(data) > 0, messages)
 	}
 	for err == nil && c.delivers() {
 		unit, n, ok, ferr := c.framing.next(data[used:])

@@ -11,6 +11,9 @@ type framing interface {
 	// What came behind it may stand in the window.
 	open() error
 
+	// opened is told that OnOpen has succeeded.
+	opened()
+
 	// next takes the next unit out of data, which begins where the previous call
 	// stopped. The unit is valid until release or the next call; used bytes are
 	// done with when its messages have been handled. Without ok there is no

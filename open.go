@@ -41,6 +41,9 @@ func (c *core) start(cfg *tls.Config, client bool) (err error) {
 		c.closeWith(err)
 		return err
 	}
+	if c.framing != nil {
+		c.framing.opened()
+	}
 	c.startTimers()
 	// Asked before others can see the session: what they do to it is no failure of opening.
 	if !c.is(stateOpen) {

@@ -98,7 +98,7 @@ func (c *core) handle() (err error) {
 		c.phase.Store(uint32(phaseMessage))
 		err = c.handOver(ex)
 	default:
-		if err = c.skim(); err == nil && c.skimmed {
+		if err = c.skim(); err == nil && c.job.skimmed {
 			c.phase.Store(uint32(phaseMessage))
 			err = c.handOver(ex)
 		}
@@ -116,6 +116,7 @@ func (c *core) handle() (err error) {
 // skim does here what is the transport's own, up to the first unit with
 // messages: busy workers delay neither a ping's answer nor the end.
 func (c *core) skim() error {
+	c.needJob()
 	for {
 		unit, n, ok, err := c.framing.next(c.in.bytes())
 		c.in.used(n)
@@ -123,7 +124,7 @@ func (c *core) skim() error {
 			return err
 		}
 		if ok {
-			c.ahead, c.skimmed = unit, true
+			c.job.ahead, c.job.skimmed = unit, true
 			return nil
 		}
 		if n == 0 {

@@ -102,6 +102,8 @@ func (st *UDPStats) add(s UDPStats) {
 // packetCounters is UDPStats while it counts, of a session or of an endpoint.
 type packetCounters struct {
 	dropped, truncated, spoiled, refused, softErrors, sendErrors atomic.Int64
+
+	left leftOut // a unit of the last write that was not sent; the writer's
 }
 
 func (pc *packetCounters) stats() UDPStats {

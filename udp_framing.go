@@ -85,6 +85,7 @@ func (f *packetFraming) spoiled(err error) error {
 }
 
 func (*packetFraming) open() error  { return nil }
+func (*packetFraming) opened()      {}
 func (*packetFraming) midway() bool { return false }
 func (*packetFraming) eof() error   { return io.EOF }
 func (*packetFraming) release()     {}
@@ -154,7 +155,7 @@ func (f *packetFraming) sendAll(p []byte) (done int, err error) {
 		again = false
 		_, n = record(p[done:])
 		f.count.sendErrors.Add(1)
-		f.c.leftOut = leftOut{at: done, err: sendFault(err)}
+		f.count.left = leftOut{at: done, err: sendFault(err)}
 		f.c.headers += n // none of it has left
 		done += n
 	}
@@ -176,8 +177,11 @@ type leftOut struct {
 // refusal is the error of the sender whose frame began at start. It is called
 // by the writer.
 func (c *core) refusal(start int) error {
-	l := c.leftOut
-	c.leftOut = leftOut{}
+	if c.packets == nil {
+		return nil
+	}
+	l := c.packets.left
+	c.packets.left = leftOut{}
 	if l.err == nil || l.at < start {
 		return nil
 	}

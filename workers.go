@@ -15,14 +15,22 @@ type job struct {
 	err  error
 	task func()
 	done chan struct{}
+
+	skimmed bool   // ahead is the first unit of the batch, for a framing
+	ahead   []byte // in the window, or lent by the framing
 }
 
-// handOver has the batch run by ex and waits for it.
-func (c *core) handOver(ex Executor) error {
+// needJob makes the session's job when it is first needed.
+func (c *core) needJob() {
 	if c.job == nil {
 		c.job = &job{c: c, done: make(chan struct{}, 1)}
 		c.job.task = c.job.run
 	}
+}
+
+// handOver has the batch run by ex and waits for it.
+func (c *core) handOver(ex Executor) error {
+	c.needJob()
 	if err := ex.Submit(c.job.task); err != nil {
 		return fmt.Errorf("getty: executor: %w", err)
 	}

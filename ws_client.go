@@ -44,7 +44,7 @@ func (w *webSocket) ask(t *target) error {
 		return &UpgradeError{Problem: "the answer is malformed: " + err.Error()}
 	}
 	_ = resp.Body.Close()
-	w.head = answer
+	w.head.Store(&answer)
 	return w.check(resp, acceptKey(r.Header.Get("Sec-WebSocket-Key")))
 }
 

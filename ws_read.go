@@ -22,9 +22,10 @@ type webSocket struct {
 	// Set by the handshake, immutable afterwards.
 	deflate  *deflate // nil: not agreed on
 	protocol string
-	opening  *wsOpening    // until the session is open
-	head     string        // the peer's half of the handshake, unless
-	request  *http.Request // it came through ServeHTTP
+	opening  *wsOpening                   // until the session is open
+	asked    atomic.Bool                  // for Upgrade
+	head     atomic.Pointer[string]       // the peer's half of the handshake, unless
+	request  atomic.Pointer[http.Request] // it came through ServeHTTP
 
 	// The reader's.
 	h          frameHeader // of the frame at the front of the window

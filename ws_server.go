@@ -35,7 +35,7 @@ func (w *webSocket) answer(t *target) error {
 	if refusal != nil {
 		return w.refuse(refusal)
 	}
-	w.head = head
+	w.head.Store(&head)
 	return w.c.writeAll(answer)
 }
 
@@ -149,8 +149,9 @@ func (s *Server[M]) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		nc, err := w.hijack(rw)
 		if err == nil {
 			w.opening = &wsOpening{answer: answer}
-			w.request = r.Clone(r.Context()) // the server's own is reused by nobody, but its body is
-			w.request.Body = http.NoBody
+			kept := r.Clone(r.Context()) // the request is ours to keep, its body is not
+			kept.Body = http.NoBody
+			w.request.Store(kept)
 			s.adopt(ss, nc)
 			return
 		}

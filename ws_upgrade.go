@@ -26,9 +26,9 @@ type wsOpening struct {
 // Upgrade is how a WebSocket session came about.
 type Upgrade struct {
 	// Request is what a server has received, without a body. Its TLS field is the
-	// state of the conn. nil on a client.
+	// state of the conn. nil on a client, and when it was given up.
 	Request *http.Request
-	// Response is what a client has received. nil on a server.
+	// Response is what a client has received. nil on a server, and when it was given up.
 	Response *http.Response
 	// Subprotocol is what was agreed on, or "".
 	Subprotocol string
@@ -36,19 +36,25 @@ type Upgrade struct {
 	Compressed bool
 }
 
-// Upgrade tells of the opening handshake of a WebSocket session, from Configure
-// on; it is nil for other transports. The result is the caller's.
+// Upgrade tells of the opening handshake of a WebSocket session; it is nil for
+// other transports. Ask in Configure or OnOpen: where nobody has asked by the
+// end of OnOpen, Request and Response are given up, and nil from then on, so
+// that idle sessions do not hold them. The result is the caller's.
 func (s *Session[M]) Upgrade() *Upgrade {
 	w, ok := s.framing.(*webSocket)
 	if !ok {
 		return nil
 	}
-	u := &Upgrade{Subprotocol: w.protocol, Compressed: w.deflate != nil, Request: w.request}
-	head := bufio.NewReader(strings.NewReader(w.head))
-	switch {
-	case w.client:
+	w.asked.Store(true)
+	u := &Upgrade{Subprotocol: w.protocol, Compressed: w.deflate != nil, Request: w.request.Load()}
+	text := w.head.Load()
+	if text == nil {
+		return u
+	}
+	head := bufio.NewReader(strings.NewReader(*text))
+	if w.client {
 		u.Response, _ = http.ReadResponse(head, &http.Request{Method: http.MethodGet})
-	case w.request == nil:
+	} else {
 		u.Request, _ = http.ReadRequest(head)
 		if t, ok := s.conn.netConn().(*tls.Conn); ok && u.Request != nil {
 			state := t.ConnectionState()
@@ -104,6 +110,14 @@ func (c *core) frameFor(t *target, client bool) {
 		w := newWebSocket(c, client)
 		w.opening = &wsOpening{target: t}
 		c.framing = w
+	}
+}
+
+// opened forgets the peer's half of the handshake unless it was asked for.
+func (w *webSocket) opened() {
+	if !w.asked.Load() {
+		w.head.Store(nil)
+		w.request.Store(nil)
 	}
 }
 

@@ -197,7 +197,13 @@ func TestSubprotocolsHeadersAndTLSState(t *testing.T) {
 			}
 			must(t, srv.Listen(kind+"://127.0.0.1:0/a%20path/x"))
 			t.Cleanup(func() { must(t, srv.Shutdown(within(t))) })
-			s := dial(t, srv.URLs()[0]+"?q=1", record(), getty.Config{WebSocket: getty.WebSocketConfig{
+			asked := make(chan *getty.Upgrade, 1)
+			client := record()
+			client.onOpen = func(s *session) error {
+				asked <- s.Upgrade()
+				return nil
+			}
+			s := dial(t, srv.URLs()[0]+"?q=1", client, getty.Config{WebSocket: getty.WebSocketConfig{
 				Subprotocols: []string{"v0", "v1", "v2"}, Header: http.Header{"Authorization": {"Bearer x"}}, Deflate: getty.Deflate{Enabled: true},
 			}})
 			up := receive(t, seen, "Configure")
@@ -210,6 +216,9 @@ func TestSubprotocolsHeadersAndTLSState(t *testing.T) {
 			}
 			if (r.TLS != nil) != (kind == "wss") || (r.TLS != nil && !r.TLS.HandshakeComplete) {
 				t.Errorf("the TLS state is %+v", r.TLS)
+			}
+			if up := receive(t, asked, "OnOpen"); up.Response == nil || s.Upgrade().Response == nil {
+				t.Error("what was asked for in OnOpen is not kept")
 			}
 			up = s.Upgrade()
 			if up.Subprotocol != "v2" || !up.Compressed || up.Request != nil || up.Response.Header.Get("X-Server") != "s" {
@@ -234,6 +243,22 @@ func TestWebSocketAgreesOnHTTP1(t *testing.T) {
 	receive(t, answers.messages, "answer")
 }
 
+// TestUpgradeIsGivenUp where nobody asks.
+func TestUpgradeIsGivenUp(t *testing.T) {
+	eachWebSocket(t, func(t *testing.T, tr transport) {
+		r := record()
+		_, url := serve(t, tr, r, getty.Config{WebSocket: getty.WebSocketConfig{Subprotocols: []string{"v1"}}}, nil)
+		s := dial(t, url, record(), getty.Config{WebSocket: getty.WebSocketConfig{Subprotocols: []string{"v1"}}})
+		must(t, s.Send("after OnOpen"))
+		receive(t, r.messages, "message")
+		for _, s := range []*session{s, receive(t, r.opened, "OnOpen")} {
+			if up := s.Upgrade(); up.Request != nil || up.Response != nil || up.Subprotocol != "v1" {
+				t.Errorf("it is %+v", up)
+			}
+		}
+	})
+}
+
 func TestUpgradeIsNilElsewhere(t *testing.T) {
 	eachStream(t, func(t *testing.T, tr transport) {
 		_, url := serve(t, tr, echo, getty.Config{}, nil)
@@ -250,6 +275,10 @@ func TestServeHTTP(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			r := record()
 			r.onMessage = func(s *session, m string) error { return s.Send(m) }
+			r.onOpen = func(s *session) error {
+				_ = s.Upgrade() // so that it is kept
+				return nil
+			}
 			srv, err := getty.NewServer(codec.Line{}, r, getty.Config{})
 			must(t, err)
 			mux := http.NewServeMux()

@@ -164,7 +164,11 @@ func newSide() *side {
 // events are those of an echo that keeps the type of messages.
 func (s *side) events() getty.EventListener[[]byte] {
 	return getty.EventFuncs[[]byte]{
-		Open:    func(ss *getty.Session[[]byte]) error { s.opened <- ss; return nil },
+		Open: func(ss *getty.Session[[]byte]) error {
+			_ = ss.Upgrade() // so that it is kept
+			s.opened <- ss
+			return nil
+		},
 		Message: func(ss *getty.Session[[]byte], m []byte) error { return ss.Send(m) },
 		Cron:    s.cron,
 		Close:   func(_ *getty.Session[[]byte], cause error) { s.closed <- cause },
