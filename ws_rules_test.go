@@ -357,9 +357,9 @@ func TestD36LengthsAreCheckedBeforeAnythingIsAllocated(t *testing.T) {
 
 func TestWebSocketRules9Limits(t *testing.T) {
 	if testing.Short() {
-		t.Skip("moves 100 MB")
+		t.Skip("moves 50 MB")
 	}
-	for _, n := range []int{64 << 10, 1 << 20, 16 << 20} {
+	for _, n := range []int{64 << 10, 1 << 20, 8 << 20} {
 		for _, fragment := range []int{0, 64, 4 << 10, 256 << 10} {
 			if fragment > 0 && n/fragment > 1<<15 {
 				continue
