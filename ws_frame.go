@@ -185,7 +185,7 @@ func (h *frameHeader) unmask(p []byte, offset int) {
 // utf8Check checks text that arrives in pieces.
 type utf8Check struct {
 	tail [utf8.UTFMax]byte // a character that has begun
-	n    int
+	n    uint8
 }
 
 // write reports whether the text can still be valid with p behind it.
@@ -213,7 +213,7 @@ func (v *utf8Check) write(p []byte) bool {
 	if !utf8.Valid(p[:whole]) {
 		return false
 	}
-	v.n += copy(v.tail[v.n:], p[whole:])
+	v.n += uint8(copy(v.tail[v.n:], p[whole:])) //nolint:gosec // at most 4
 	return true
 }
 

@@ -42,14 +42,14 @@ type webSocket struct {
 	last atomic.Uint32 // opcode of the last message received; 0: none
 
 	// Guarded by the session's mu.
-	said    bool // the farewell is on its way
-	heard   bool // the peer's close frame has come
-	failed  bool // the peer is not understood any more
-	reserve int  // room for the header of the next frame
+	said    bool  // the farewell is on its way
+	heard   bool  // the peer's close frame has come
+	failed  bool  // the peer is not understood any more
+	reserve uint8 // room for the header of the next frame
 }
 
 func newWebSocket(c *core, client bool) *webSocket {
-	return &webSocket{c: c, client: client, reserve: headerSize(0, client)}
+	return &webSocket{c: c, client: client, reserve: uint8(headerSize(0, client))} //nolint:gosec // at most 14
 }
 
 // next reads frames up to the end of a message.

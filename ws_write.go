@@ -20,7 +20,8 @@ func (w *webSocket) begin(dst []byte) []byte { return append(dst, noHeader[:w.re
 
 // end makes a frame of the message behind the room that begin left.
 func (w *webSocket) end(dst []byte, start int) ([]byte, error) {
-	op, at := w.messageType(), start+w.reserve
+	reserve := int(w.reserve)
+	op, at := w.messageType(), start+reserve
 	if op == opText && !utf8.Valid(dst[at:]) {
 		return dst[:start], ErrInvalidUTF8
 	}
@@ -37,13 +38,13 @@ func (w *webSocket) end(dst []byte, start int) ([]byte, error) {
 		bufpool.Put(packed)
 	}
 	n := len(dst) - at
-	if size := headerSize(n, w.client); size != w.reserve {
-		if size > w.reserve {
-			dst = append(dst, noHeader[:size-w.reserve]...)
+	if size := headerSize(n, w.client); size != reserve {
+		if size > reserve {
+			dst = append(dst, noHeader[:size-reserve]...)
 		}
 		copy(dst[start+size:], dst[at:at+n])
 		dst = dst[:start+size+n]
-		w.reserve = size
+		w.reserve = uint8(size) //nolint:gosec // at most 14
 	}
 	putFrameHeader(dst[start:], op, compressed, w.client)
 	return dst, nil
