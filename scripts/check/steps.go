@@ -69,7 +69,7 @@ func lintStep(program, module string) step {
 
 // testStep counts every test of a module.
 func testStep(kind, module string, flags ...string) step {
-	args := append(strings.Fields("go test -json -count=1 -timeout=5m"), flags...)
+	args := append(strings.Fields("go test -json -count=1 -timeout=8m"), flags...)
 	c := command{dir: module, args: append(args, "./...")}
 	return step{kind, strings.Join(append([]string{"test", module}, flags...), " "), tests(c)}
 }
