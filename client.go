@@ -43,8 +43,9 @@ type ClientState struct {
 }
 
 // NewClient makes a client of the service at url: tcp://host:port,
-// tls://host:port, unix:///path, udp://host:port. It does not connect yet. The error is a
-// *ConfigError, or the codec's.
+// tls://host:port, unix:///path, udp://host:port, ws://host:port/path,
+// wss://host:port/path. It does not connect yet. The error is a *ConfigError, or
+// the codec's.
 func NewClient[M any](url string, codec Codec[M], events EventListener[M], cfg ClientConfig) (*Client[M], error) {
 	c := &Client[M]{codec: codec, events: events, cfg: cfg}
 	if err := checkParts(codec, events); err != nil {

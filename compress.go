@@ -4,7 +4,6 @@ package getty
 
 import (
 	"fmt"
-	"strings"
 )
 
 // Compression says how the bytes of a stream are compressed. Both sides must
@@ -71,9 +70,8 @@ func (c Compression) isRaw() bool { return c&compressRaw != 0 }
 // valid reports whether c is one of the constants, or the Raw of one.
 func (c Compression) valid() bool { return c != compressRaw && c&^compressRaw <= CompressZstd }
 
-// checkURL refuses compression for transports that have none or their own.
-func (c Compression) checkURL(raw string) error {
-	kind, _, _ := strings.Cut(raw, "://")
+// check refuses compression for transports that have none or their own.
+func (c Compression) check(kind string) error {
 	if c == CompressNone || compresses(kind) {
 		return nil
 	}

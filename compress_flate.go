@@ -10,37 +10,63 @@ import (
 	"github.com/getty-net/getty/internal/inflate"
 )
 
-// flateTail is an empty last block, RFC 1951, section 3.2.4.
-const flateTail = "\x01\x00\x00\xff\xff"
+const (
+	// flushTail is what a flush ends in: the header of an empty stored block.
+	flushTail = "\x00\x00\xff\xff"
+	// flateTail is an empty last block, RFC 1951, section 3.2.4.
+	flateTail = "\x01" + flushTail
+
+	minWindowBits = 8
+	maxWindowBits = 15
+)
 
 // deflater is an encoder that appends.
 type deflater struct {
-	w *flate.Writer
-	b []byte
+	bits int // of its window
+	w    *flate.Writer
+	b    []byte
 }
 
+// Write is for w.
 func (d *deflater) Write(p []byte) (int, error) {
 	d.b = append(d.b, p...)
 	return len(p), nil
 }
 
-// deflaters are shared by all sessions: one is borrowed for a piece. It begins
-// without a history, as if the stream did, which is a valid way to go on with it.
-var deflaters = sync.Pool{New: func() any {
-	d := new(deflater)
-	d.w, _ = flate.NewWriter(d, flate.BestSpeed) // the level is valid
-	return d
-}}
+// deflaters are shared by all sessions, one pool for each size of window.
+var deflaters [maxWindowBits + 1]sync.Pool
 
-func deflatePiece(dst, p []byte) []byte {
-	d := deflaters.Get().(*deflater)
+// borrowDeflater returns an encoder that begins without a history, as if the
+// stream did, which is a valid way to go on with one.
+func borrowDeflater(bits int) *deflater {
+	if d, _ := deflaters[bits].Get().(*deflater); d != nil {
+		d.w.Reset(d)
+		return d
+	}
+	d := &deflater{bits: bits}
+	if bits < maxWindowBits {
+		d.w, _ = flate.NewWriterWindow(d, 1<<bits) // the sizes are valid
+	} else {
+		d.w, _ = flate.NewWriter(d, flate.BestSpeed)
+	}
+	return d
+}
+
+func (d *deflater) giveBack() { deflaters[d.bits].Put(d) }
+
+// pack appends p, compressed and flushed.
+func (d *deflater) pack(dst, p []byte) []byte {
 	d.b = dst
-	d.w.Reset(d)
 	_, _ = d.w.Write(p) // the only errors would be those of deflater.Write
 	_ = d.w.Flush()
 	dst, d.b = d.b, nil
-	deflaters.Put(d)
 	return dst
+}
+
+func deflatePiece(dst, p []byte) []byte {
+	d := borrowDeflater(maxWindowBits)
+	defer d.giveBack()
+	return d.pack(dst, p)
 }
 
 // inflater is the expander of CompressFlate.

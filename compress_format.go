@@ -11,7 +11,7 @@ import (
 // format is one way to compress a stream.
 type format struct {
 	how Compression
-	// compress appends p, of compressChunk at most, in a form that can be
+	// compress appends p, of pieceSize at most, in a form that can be
 	// expanded at once and by itself. bound is about how long that will be.
 	compress func(dst, p []byte) []byte
 	bound    func(n int) int

@@ -34,7 +34,7 @@ func newZstdPool() *zstdPool {
 	z.encoders.New = func() any {
 		e, _ := zstd.NewWriter(nil, // no option is out of range
 			zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest),
-			zstd.WithWindowSize(compressChunk), zstd.WithLowerEncoderMem(true), zstd.WithEncoderCRC(false))
+			zstd.WithWindowSize(pieceSize), zstd.WithLowerEncoderMem(true), zstd.WithEncoderCRC(false))
 		return e
 	}
 	z.decoders.New = func() any {

@@ -43,7 +43,7 @@ type Config struct {
 	// so long while some are waiting. It is also the longest that a sender waits
 	// for room under PolicyBlock. 0: 10 s. Range: 1 ms and more.
 	WriteTimeout time.Duration
-	// HandshakeTimeout bounds the handshake of TLS and that of Compression together. 0: 10 s. Range: 1 ms and more.
+	// HandshakeTimeout bounds the handshakes of TLS, WebSocket and Compression together. 0: 10 s. Range: 1 ms and more.
 	HandshakeTimeout time.Duration
 	// CloseTimeout is how long a session that was closed here, and has flushed,
 	// waits for the peer to close as well; what arrives meanwhile is discarded.

@@ -32,6 +32,61 @@ type conn interface {
 	netConn() net.Conn
 }
 
+// writeAll writes p and waits until cn has nothing left inside. It is for
+// handshakes: the engine's writers never wait for all of something.
+func writeAll(cn conn, p []byte) error {
+	for {
+		n, err := cn.write(p)
+		p = p[n:]
+		switch {
+		case err != nil && err != errAgain:
+			return err
+		case err == nil && len(p) == 0:
+			return nil
+		}
+	}
+}
+
+// converter is a conn whose plaintext leaves in another form, a piece at a time.
+type converter interface {
+	// convert makes a piece of p, which is what leaves next.
+	convert(p []byte) error
+	// flush writes what was converted. With wait it waits for the first progress
+	// only, so that its caller can tell a slow peer from a stalled one. errAgain:
+	// some of it is left.
+	flush(wait bool) error
+	// begun reports whether a part of the piece being written is out.
+	begun() bool
+}
+
+// pieceSize is how much plaintext is converted before it is written. It is the
+// longest block of snappy's framing format.
+const pieceSize = 64 << 10
+
+// send is write and tryWrite of a converter. taken is how much plaintext stands
+// for what was converted and has not left: it counts as done when it has.
+func send(c converter, taken *int, p []byte, wait bool) (done int, err error) {
+	for {
+		if err := c.flush(wait); err != nil {
+			if err != errAgain && c.begun() {
+				// The peer may have got some of it: nobody must send it again.
+				done += *taken
+			}
+			return done, err
+		}
+		done += *taken
+		*taken = 0
+		if done == len(p) || (wait && done > 0) {
+			return done, nil
+		}
+		piece := p[done:min(len(p), done+pieceSize)]
+		if err := c.convert(piece); err != nil {
+			return done, err
+		}
+		*taken = len(piece)
+	}
+}
+
 // errAgain is internal: a conn can go on only after waiting. It is Temporary so
 // that crypto/tls does not latch it.
 var errAgain error = againError{}

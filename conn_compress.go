@@ -34,10 +34,6 @@ type compressConn struct {
 	ended bool
 }
 
-// compressChunk is how much plaintext is compressed before it is written. It is
-// the longest block of snappy's framing format.
-const compressChunk = 64 << 10
-
 func newCompressConn(raw conn, f *format) *compressConn {
 	return &compressConn{raw: raw, format: f, exp: f.expander(), head: f.head}
 }
@@ -70,16 +66,7 @@ func compressHandshake(raw conn, f *format, client bool) (*compressConn, error) 
 	return c, nil
 }
 
-func (c *compressConn) sendPreamble() error {
-	for p := c.format.how.preamble(); len(p) > 0; {
-		n, err := c.raw.write(p)
-		if err != nil && err != errAgain {
-			return err
-		}
-		p = p[n:]
-	}
-	return nil
-}
+func (c *compressConn) sendPreamble() error { return writeAll(c.raw, c.format.how.preamble()) }
 
 func (c *compressConn) readPreamble() (Compression, error) {
 	for {
@@ -144,36 +131,24 @@ func (c *compressConn) expand(in *window, full int) {
 func (c *compressConn) tryWrite(p []byte) (int, error) { return c.send(p, false) }
 func (c *compressConn) write(p []byte) (int, error)    { return c.send(p, true) }
 
-func (c *compressConn) send(p []byte, wait bool) (done int, err error) {
+func (c *compressConn) send(p []byte, wait bool) (int, error) {
 	if c.cur == nil && len(p) == 0 {
 		return c.push(nil, wait) // raw may have something left inside
 	}
-	for {
-		if err := c.flush(wait); err != nil {
-			if err != errAgain && c.off > 0 {
-				// The peer may have got some of it: nobody must send it again.
-				done += c.taken
-			}
-			return done, err
-		}
-		done += c.taken
-		c.taken = 0
-		if done == len(p) || (wait && done > 0) {
-			return done, nil
-		}
-		c.compress(p[done:min(len(p), done+compressChunk)])
-	}
+	return send(c, &c.taken, p, wait)
 }
 
-// compress puts one piece of plaintext into cur.
-func (c *compressConn) compress(p []byte) {
+// convert compresses one piece into cur.
+func (c *compressConn) convert(p []byte) error {
 	c.cur = bufpool.Get(len(c.head) + c.format.bound(len(p)))
 	c.cur.B = c.format.compress(append(c.cur.B, c.head...), p)
-	c.taken, c.head = len(p), ""
+	c.head = ""
+	return nil
 }
 
-// flush writes cur. With wait it waits for the first progress only, so that its
-// caller can tell a slow peer from a stalled one. errAgain: some of it is left.
+func (c *compressConn) begun() bool { return c.off > 0 }
+
+// flush writes cur; see converter.
 func (c *compressConn) flush(wait bool) error {
 	if c.cur == nil {
 		return nil

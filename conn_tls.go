@@ -33,9 +33,6 @@ type tlsConn struct {
 	control func()
 }
 
-// tlsChunk is how much plaintext is encrypted before it is written.
-const tlsChunk = 64 << 10
-
 // tlsHandshake runs the handshake of one side over raw. Only closing raw interrupts it.
 func tlsHandshake(raw conn, cfg *tls.Config, client bool) (*tlsConn, error) {
 	shim := &tlsShim{Conn: raw.netConn(), raw: raw, blocking: true}
@@ -98,28 +95,17 @@ func (c *tlsConn) decrypt(in *window, full int) error {
 	return nil
 }
 
-func (c *tlsConn) tryWrite(p []byte) (int, error) { return c.encrypt(p, false) }
-func (c *tlsConn) write(p []byte) (int, error)    { return c.encrypt(p, true) }
+func (c *tlsConn) tryWrite(p []byte) (int, error) { return send(c, &c.taken, p, false) }
+func (c *tlsConn) write(p []byte) (int, error)    { return send(c, &c.taken, p, true) }
 
-func (c *tlsConn) encrypt(p []byte, wait bool) (done int, err error) {
-	for {
-		if err := c.shim.flush(wait); err != nil {
-			if err != errAgain && c.shim.begun() {
-				// The peer may have got some of it: nobody must send it again.
-				done += c.taken
-			}
-			return done, err
-		}
-		done += c.taken
-		c.taken = 0
-		if done == len(p) || (wait && done > 0) {
-			return done, nil
-		}
-		if c.taken, err = c.tls.Write(p[done:min(len(p), done+tlsChunk)]); err != nil {
-			return done, err
-		}
-	}
+// convert encrypts one piece into the shim.
+func (c *tlsConn) convert(p []byte) error {
+	_, err := c.tls.Write(p)
+	return err
 }
+
+func (c *tlsConn) flush(wait bool) error { return c.shim.flush(wait) }
+func (c *tlsConn) begun() bool           { return c.shim.off > 0 }
 
 func (c *tlsConn) closeWrite() error {
 	err := c.tls.CloseWrite() // sends its alert at the first call only
@@ -232,7 +218,7 @@ func (s *tlsShim) dirty() bool {
 	return s.out != nil
 }
 
-// flush writes what was collected. errAgain: some of it is left.
+// flush writes what was collected; see converter.
 func (s *tlsShim) flush(wait bool) error {
 	for {
 		if s.cur == nil {
@@ -252,8 +238,7 @@ func (s *tlsShim) flush(wait bool) error {
 	}
 }
 
-// push writes cur. With wait it waits for the first progress only, so that its
-// caller can tell a slow peer from a stalled one.
+// push writes cur.
 func (s *tlsShim) push(wait bool) error {
 	for s.off < len(s.cur.B) {
 		var n int
@@ -271,9 +256,6 @@ func (s *tlsShim) push(wait bool) error {
 	}
 	return nil
 }
-
-// begun reports whether a part of the ciphertext being written has left.
-func (s *tlsShim) begun() bool { return s.off > 0 }
 
 // flushAll is flush for the handshake, which has nothing to do meanwhile.
 func (s *tlsShim) flushAll() error {

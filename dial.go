@@ -26,10 +26,10 @@ type dialer struct {
 }
 
 func newDialer(ep *endpoint, raw string, hook dialFunc) (*dialer, error) {
-	if err := ep.cfg.Compression.checkURL(raw); err != nil {
-		return nil, err
-	}
 	t, err := parseURL(raw)
+	if err == nil {
+		err = ep.cfg.Compression.check(t.kind)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -45,18 +45,24 @@ func (s *Session[M]) decode(data []byte, follows bool, messages *int) (used int,
 			return used, undecoded(n, len(rest), limit, derr), nil
 		}
 		used += n
-		if *messages++; *messages == 1 {
-			c.phase.Store(uint32(phaseMessage))
-		}
-		if more := follows || used < len(data); more != c.collect.Load() {
-			c.collect.Store(more)
-			c.merged = true
-		}
+		c.counted(messages, follows || used < len(data))
 		if err = s.events.OnMessage(s, msg); err != nil {
 			break
 		}
 	}
 	return used, nil, err
+}
+
+// counted is called with each message, before OnMessage. Sends are collected
+// while more of the batch follows.
+func (c *core) counted(messages *int, more bool) {
+	if *messages++; *messages == 1 {
+		c.phase.Store(uint32(phaseMessage))
+	}
+	if more != c.collect.Load() {
+		c.collect.Store(more)
+		c.merged = true
+	}
 }
 
 // units is decode for transports with boundaries of their own.
@@ -110,13 +116,7 @@ func (s *Session[M]) emptyUnit(follows bool, messages *int) (bad, err error) {
 	if derr != nil {
 		return undecoded(0, 0, s.lim.maxMessage, derr), nil
 	}
-	if *messages++; *messages == 1 {
-		s.phase.Store(uint32(phaseMessage))
-	}
-	if follows != s.collect.Load() {
-		s.collect.Store(follows)
-		s.merged = true
-	}
+	s.counted(messages, follows)
 	return nil, s.events.OnMessage(s, msg)
 }
 

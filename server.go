@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"iter"
 	"net"
-	"strings"
 	"sync"
 )
 
@@ -87,23 +86,29 @@ func (s *Server[M]) Listen(urls ...string) error {
 }
 
 func (s *Server[M]) open(raw string) (target, net.Listener, error) {
-	if err := s.ep.cfg.Compression.checkURL(raw); err != nil {
-		return target{}, nil, err
-	}
 	t, err := parseURL(raw)
+	if err == nil {
+		err = s.check(&t)
+	}
 	if err != nil {
 		return t, nil, err
-	}
-	if t.secure() {
-		if err := serverTLS(s.ep.cfg.TLS); err != nil {
-			return t, nil, err
-		}
 	}
 	l, err := s.ep.listen(t)
 	if err != nil {
 		return t, nil, fmt.Errorf("getty: listen %s: %w", raw, err)
 	}
 	return t, l, nil
+}
+
+// check reports what of the configuration a transport cannot be served with.
+func (s *Server[M]) check(t *target) error {
+	if err := s.ep.cfg.Compression.check(t.kind); err != nil {
+		return err
+	}
+	if t.secure() {
+		return serverTLS(s.ep.cfg.TLS)
+	}
+	return nil
 }
 
 // Serve accepts sessions from l until Close or Shutdown, and returns
@@ -116,9 +121,6 @@ func (s *Server[M]) Serve(l net.Listener) error {
 // ServeTLS is Serve with Config.TLS over each connection of l, by the same way
 // as tls:// URLs.
 func (s *Server[M]) ServeTLS(l net.Listener) error {
-	if err := serverTLS(s.ep.cfg.TLS); err != nil {
-		return errors.Join(err, l.Close())
-	}
 	return s.serveOwn(l, target{kind: "tls"})
 }
 
@@ -134,19 +136,16 @@ func (s *Server[M]) ServePacket(pc net.PacketConn) error {
 // path or, if that is "" or "/", at any. For other paths and handlers beside it
 // use ServeHTTP.
 func (s *Server[M]) ServeWebSocket(l net.Listener, path string) error {
-	return s.serveOwn(l, target{kind: "ws", path: strings.TrimSuffix(path, "/")})
+	return s.serveOwn(l, target{kind: "ws", path: anyOr(path)})
 }
 
 // ServeWebSocketTLS is ServeWebSocket with Config.TLS below.
 func (s *Server[M]) ServeWebSocketTLS(l net.Listener, path string) error {
-	if err := serverTLS(s.ep.cfg.TLS); err != nil {
-		return errors.Join(err, l.Close())
-	}
-	return s.serveOwn(l, target{kind: "wss", path: strings.TrimSuffix(path, "/")})
+	return s.serveOwn(l, target{kind: "wss", path: anyOr(path)})
 }
 
 func (s *Server[M]) serveOwn(l net.Listener, t target) error {
-	if err := s.ep.cfg.Compression.checkURL(t.kind + "://"); err != nil {
+	if err := s.check(&t); err != nil {
 		return errors.Join(err, l.Close())
 	}
 	if err := s.add(&l, t); err != nil {
@@ -188,11 +187,16 @@ func (s *Server[M]) serve(l *net.Listener, t target) error {
 	return s.ep.accept(*l, func(nc net.Conn) { s.admit(nc, &t, cfg) })
 }
 
+func (s *Server[M]) session(kind string, cn conn) *Session[M] {
+	ss := newSession(&s.ep, kind, cn, s.codec, s.events)
+	ss.hook = s.Configure
+	return ss
+}
+
 // admit makes a session of an accepted connection, on a goroutine of its own.
 func (s *Server[M]) admit(nc net.Conn, t *target, cfg *tls.Config) {
 	defer s.ep.g.done()
-	ss := newSession(&s.ep, t.kind, newStreamConn(nc), s.codec, s.events)
-	ss.hook = s.Configure
+	ss := s.session(t.kind, newStreamConn(nc))
 	ss.frameFor(t, false)
 	if err := s.ep.enter(&ss.core); err != nil {
 		// Accepted and closed: the peer learns at once that there is no room.

@@ -197,8 +197,8 @@ func (u *udpSocket) Addr() net.Addr { return u.pc.LocalAddr() }
 // servePackets runs a packet socket for the server.
 func (s *Server[M]) servePackets(u *udpSocket, kind string) error {
 	u.admit = func(p *udpPeer, first []byte) {
-		ss := newSession(&s.ep, kind, p, s.codec, s.events)
-		ss.lim, ss.hook, ss.opens = s.ep.udp.lim, s.Configure, true
+		ss := s.session(kind, p)
+		ss.lim, ss.opens = s.ep.udp.lim, true
 		ss.in.addRecord(first)
 		ss.in.headers = 0
 		ss.bytesIn.Store(int64(len(first)))

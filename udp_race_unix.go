@@ -19,7 +19,7 @@ func raceReceived() { _, _ = syscall.Read(devNull(), nil) }
 var devNull = sync.OnceValue(func() int {
 	fd, err := syscall.Open("/dev/null", syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
 	if err != nil {
-		panic(err)
+		return -1
 	}
 	return fd
 })

@@ -12,12 +12,12 @@ import (
 
 // target is a parsed URL: a transport and where it listens or connects.
 type target struct {
-	kind    string // scheme: tcp, tls, unix, ws, wss
+	kind    string // scheme: tcp, tls, unix, udp, ws, wss
 	network string // for package net
 	address string
 	host    string // for TLS's ServerName
 
-	path, rawPath, query string // of WebSocket; "" and "/" are any path to a server
+	path, rawPath, query string // of WebSocket; "" is any path to a server
 	iface                string // to join a multicast group on
 }
 
@@ -37,11 +37,12 @@ func (t *target) tlsConfig(cfg *tls.Config) *tls.Config {
 
 // parseURL understands tcp://host:port, tls://host:port, with an empty host for
 // all addresses and 0 for any port, unix:///path, unix://@name for Linux's
-// abstract sockets, ws://host:port/path and wss://host:port/path.
+// abstract sockets, udp://host:port?interface=name, ws://host:port/path and
+// wss://host:port/path.
 func parseURL(raw string) (target, error) {
 	kind, rest, ok := strings.Cut(raw, "://")
 	if !ok {
-		return target{}, urlError(raw, "has no scheme, want tcp://host:port, tls://host:port, unix:///path, ws://host:port/path or wss://host:port/path")
+		return target{}, urlError(raw, "has no scheme, want one of tcp, tls, unix, udp, ws, wss, then ://")
 	}
 	switch kind {
 	case "tcp", "tls":
@@ -96,11 +97,19 @@ func parseWebSocket(raw, kind string) (target, error) {
 	if err != nil {
 		return target{}, urlError(raw, "has port "+strconv.Quote(port)+", want 0 to 65535")
 	}
-	if u.Path != "/" {
-		t.path, t.rawPath = u.Path, u.RawPath
+	if t.path = anyOr(u.Path); t.path != "" {
+		t.rawPath = u.RawPath
 	}
 	t.query = u.RawQuery
 	return t, nil
+}
+
+// anyOr makes "/" the empty path, which stands for any.
+func anyOr(path string) string {
+	if path == "/" {
+		return ""
+	}
+	return path
 }
 
 // parsePacketURL understands udp://host:port?interface=name.

@@ -32,7 +32,7 @@ func (w *webSocket) ask(t *target) error {
 		r.Header.Set("Sec-WebSocket-Extensions", cfg.Deflate.offer())
 	}
 	head := fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\n%s\r\n", r.URL.RequestURI(), r.Host, headerLines(r.Header))
-	if err := w.c.writeAll(head); err != nil {
+	if err := writeAll(w.c.conn, head); err != nil {
 		return err
 	}
 	answer, err := w.readHead()

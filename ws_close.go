@@ -33,6 +33,9 @@ var ErrProtocol = errors.New("getty: websocket protocol violation")
 // UTF-8, with CloseInvalidPayload, and is the error of sending such a text.
 var ErrInvalidUTF8 = errors.New("getty: websocket text is not valid UTF-8")
 
+// errNoCloseFrame is the cause when a WebSocket peer just closed its conn.
+var errNoCloseFrame = fmt.Errorf("getty: websocket peer closed without a close frame: %w", io.ErrUnexpectedEOF)
+
 // CloseError is the close frame of a WebSocket peer as a cause. Given to
 // CloseWithCause or returned by a callback, it is the close frame that the peer
 // gets. errors.Is(err, io.EOF) holds for the codes of a clean end: 1000, 1001

@@ -84,7 +84,7 @@ func (c *WebSocketConfig) complete(v *validator) {
 
 	v.size("WebSocket.MessageType", int(c.MessageType), 0, int(MessageLast))
 	v.size("WebSocket.MaxHeaderBytes", c.MaxHeaderBytes, 256, 1<<20)
-	v.size("WebSocket.Deflate.WindowBits", c.Deflate.WindowBits, 8, maxWindowBits)
+	v.size("WebSocket.Deflate.WindowBits", c.Deflate.WindowBits, minWindowBits, maxWindowBits)
 	for _, p := range c.Subprotocols {
 		if !isToken(p) {
 			v.fail("WebSocket.Subprotocols", "has %q, want a token of RFC 9110", p)

@@ -3,7 +3,6 @@
 package getty
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -21,77 +20,30 @@ type deflate struct {
 	// With context takeover each message may refer to those before it.
 	keepOut, keepIn bool
 
-	out  *packer // only with keepOut; guarded by the session's lock
-	past []byte  // the last bytes received, only with keepIn; the reader's
-}
-
-const maxWindowBits = 15
-
-// deflateTail is what a flush ends in and RFC 7692, section 7.2.1, leaves out,
-// and a last empty block behind it, so that a decoder sees an end.
-const (
-	flushTail = "\x00\x00\xff\xff"
-	readTail  = flushTail + "\x01\x00\x00\xff\xff"
-)
-
-// packer is an encoder with the buffer that it writes to.
-type packer struct {
-	w   *flate.Writer
-	buf *bufpool.Buf
-}
-
-// Write is for w.
-func (p *packer) Write(b []byte) (int, error) {
-	p.buf.B = append(p.buf.B, b...)
-	return len(b), nil
-}
-
-// packers are shared by the process, one pool for each size of window.
-var packers [maxWindowBits + 1]sync.Pool
-
-func newPacker(bits int) (*packer, error) {
-	p := new(packer)
-	var err error
-	if bits < maxWindowBits {
-		p.w, err = flate.NewWriterWindow(p, 1<<bits)
-	} else {
-		p.w, err = flate.NewWriter(p, flate.BestSpeed)
-	}
-	return p, err
+	out  *deflater // only with keepOut; guarded by the session's lock
+	past []byte    // the last bytes received, only with keepIn; the reader's
 }
 
 // deflate compresses a message into a buffer that is the caller's. It is called
 // with the session's lock held if keepOut.
-func (d *deflate) deflate(message []byte) (packed *bufpool.Buf, err error) {
-	p := d.out
-	if p == nil {
-		if p, _ = packers[d.bitsOut].Get().(*packer); p != nil {
-			p.w.Reset(p)
-		} else if p, err = newPacker(d.bitsOut); err != nil {
-			return nil, fmt.Errorf("getty: deflate: %w", err)
-		}
+func (d *deflate) deflate(message []byte) *bufpool.Buf {
+	z := d.out
+	if z == nil {
+		z = borrowDeflater(d.bitsOut)
 		if d.keepOut {
-			d.out = p
+			d.out = z
 		} else {
-			defer packers[d.bitsOut].Put(p)
+			defer z.giveBack()
 		}
 	}
-	p.buf = bufpool.Get(len(message)/2 + 64)
-	_, err = p.w.Write(message)
-	if err == nil {
-		err = p.w.Flush()
-	}
-	packed, p.buf = p.buf, nil
-	if n := len(packed.B) - len(flushTail); err == nil && n > 0 && string(packed.B[n:]) == flushTail {
-		packed.B = packed.B[:n]
-		return packed, nil
-	}
-	bufpool.Put(packed)
-	if err == nil {
-		err = errors.New("no flush marker")
-	}
-	return nil, fmt.Errorf("getty: deflate: %w", err)
+	packed := bufpool.Get(len(message)/2 + 64)
+	packed.B = z.pack(packed.B, message)
+	packed.B = packed.B[:len(packed.B)-len(flushTail)] // RFC 7692, section 7.2.1
+	return packed
 }
+
+// readTail is what the sender has left out, and an end for the decoder.
+const readTail = flushTail + flateTail
 
 // unpacker is a decoder with what it reads: a message and the tail.
 type unpacker struct {

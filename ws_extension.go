@@ -35,7 +35,7 @@ func parseDeflate(params []string, answer bool) (o deflateOffer, ok bool) {
 		bits := 0
 		if hasValue {
 			n, err := strconv.Atoi(value)
-			if err != nil || n < 8 || n > maxWindowBits || value != strconv.Itoa(n) {
+			if err != nil || n < minWindowBits || n > maxWindowBits || value != strconv.Itoa(n) {
 				return o, false
 			}
 			bits = n
@@ -56,7 +56,7 @@ func parseDeflate(params []string, answer bool) (o deflateOffer, ok bool) {
 	return o, true
 }
 
-// extension is one item of Sec-WebSocket-Extensions, split at its semicolons.
+// extensions are the items of Sec-WebSocket-Extensions, split at its semicolons.
 func extensions(h http.Header) (list [][]string) {
 	for _, item := range tokens(h, "Sec-Websocket-Extensions") {
 		parts := strings.Split(item, ";")
@@ -66,7 +66,7 @@ func extensions(h http.Header) (list [][]string) {
 	return list
 }
 
-// acceptDeflate chooses the first of a client's offers that can be met, and
+// accept chooses the first of a client's offers that can be met, and
 // returns it with the answer to the client, or nil.
 func (cfg *Deflate) accept(h http.Header) (*deflate, string) {
 	if !cfg.Enabled {

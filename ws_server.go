@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"slices"
@@ -36,17 +35,12 @@ func (w *webSocket) answer(t *target) error {
 		return w.refuse(refusal)
 	}
 	w.head.Store(&head)
-	return w.c.writeAll(answer)
+	return writeAll(w.c.conn, answer)
 }
 
 // refuse answers with an error. It returns it for the server's side.
 func (w *webSocket) refuse(e *UpgradeError) error {
-	body := e.Problem + "\n"
-	h := http.Header{
-		"Connection": {"close"}, "Content-Type": {"text/plain; charset=utf-8"}, "Content-Length": {fmt.Sprint(len(body))},
-	}
-	e.addTo(h)
-	err := w.c.writeAll(fmt.Appendf(nil, "HTTP/1.1 %d %s\r\n%s\r\n%s", e.StatusCode, http.StatusText(e.StatusCode), headerLines(h), body))
+	err := writeAll(w.c.conn, e.response())
 	if err == nil {
 		err = w.c.conn.closeWrite()
 	}
@@ -67,6 +61,16 @@ func (w *webSocket) awaitEOF() {
 			return
 		}
 	}
+}
+
+// response is the whole answer.
+func (e *UpgradeError) response() []byte {
+	body := e.Problem + "\n"
+	h := http.Header{
+		"Connection": {"close"}, "Content-Type": {"text/plain; charset=utf-8"}, "Content-Length": {fmt.Sprint(len(body))},
+	}
+	e.addTo(h)
+	return fmt.Appendf(nil, "HTTP/1.1 %d %s\r\n%s\r\n%s", e.StatusCode, http.StatusText(e.StatusCode), headerLines(h), body)
 }
 
 // addTo adds what an answer with this status has to say.
@@ -134,11 +138,11 @@ func (w *webSocket) agree(r *http.Request) ([]byte, *UpgradeError) {
 // Server, not the http.Server, is shut down. Only HTTP/1.1 can be upgraded.
 // Middleware may wrap the ResponseWriter if it supports Unwrap or Hijack.
 func (s *Server[M]) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
-	ss := newSession(&s.ep, "ws", nil, s.codec, s.events)
+	kind := "ws"
 	if r.TLS != nil {
-		ss.kind = "wss"
+		kind = "wss"
 	}
-	ss.hook = s.Configure
+	ss := s.session(kind, nil)
 	w := newWebSocket(&ss.core, false)
 	ss.framing = w
 	answer, refusal := w.agree(r)
@@ -183,9 +187,8 @@ func (w *webSocket) hijack(rw http.ResponseWriter) (net.Conn, error) {
 // adopt starts the session of a conn that was hijacked.
 func (s *Server[M]) adopt(ss *Session[M], nc net.Conn) {
 	if err := s.ep.enter(&ss.core); err != nil {
-		problem := err.Error()
-		_, _ = io.WriteString(nc, "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: "+
-			fmt.Sprint(len(problem))+"\r\n\r\n"+problem)
+		refusal := &UpgradeError{http.StatusServiceUnavailable, nil, err.Error()}
+		_, _ = nc.Write(refusal.response())
 		_ = nc.Close()
 		s.ep.failed(ss.kind, nc.RemoteAddr(), err)
 		return
@@ -204,6 +207,3 @@ func (ep *endpoint) refused(kind, remote string, err error) {
 	}
 	ep.failed(kind, addr, err)
 }
-
-// errNoCloseFrame is the cause when a WebSocket peer just closed its conn.
-var errNoCloseFrame = fmt.Errorf("getty: websocket peer closed without a close frame: %w", io.ErrUnexpectedEOF)

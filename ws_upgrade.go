@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -129,7 +130,7 @@ func (w *webSocket) open() error {
 	case w.client:
 		return w.ask(opening.target)
 	case opening.answer != nil:
-		return w.c.writeAll(opening.answer)
+		return writeAll(w.c.conn, opening.answer)
 	default:
 		return w.answer(opening.target)
 	}
@@ -158,30 +159,9 @@ func (w *webSocket) readHead() (string, error) {
 
 var errHeadTooLong = errors.New("the head is longer than WebSocket.MaxHeaderBytes")
 
-// writeAll writes p before there is a writer.
-func (c *core) writeAll(p []byte) error {
-	for {
-		n, err := c.conn.write(p)
-		p = p[n:]
-		switch {
-		case err != nil && err != errAgain:
-			return err
-		case err == nil && len(p) == 0:
-			return nil
-		}
-	}
-}
-
 // hasToken reports whether a header that is a list contains a token.
 func hasToken(h http.Header, name, token string) bool {
-	for _, line := range h.Values(name) {
-		for item := range strings.SplitSeq(line, ",") {
-			if strings.EqualFold(strings.TrimSpace(item), token) {
-				return true
-			}
-		}
-	}
-	return false
+	return slices.ContainsFunc(tokens(h, name), func(item string) bool { return strings.EqualFold(item, token) })
 }
 
 // tokens are the items of a header that is a list.

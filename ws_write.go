@@ -27,10 +27,7 @@ func (w *webSocket) end(dst []byte, start int) ([]byte, error) {
 	}
 	compressed := false
 	if w.deflate != nil && len(dst) > at {
-		packed, err := w.deflate.deflate(dst[at:])
-		if err != nil {
-			return dst[:start], err
-		}
+		packed := w.deflate.deflate(dst[at:])
 		// A decoder with context must see every message that the encoder saw.
 		if compressed = w.deflate.keepOut || len(packed.B) < len(dst)-at; compressed {
 			dst = append(dst[:at], packed.B...)
@@ -88,10 +85,7 @@ func (w *webSocket) prepared(p *Prepared) []byte {
 	}
 	payload := p.frame
 	if key.bits > 0 {
-		packed, err := w.deflate.deflate(p.frame)
-		if err != nil {
-			return nil
-		}
+		packed := w.deflate.deflate(p.frame)
 		defer bufpool.Put(packed)
 		payload = packed.B
 	}

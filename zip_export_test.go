@@ -18,7 +18,7 @@ func NewZipStream(how Compression) *ZipStream {
 // Compress returns p as it would be written.
 func (z *ZipStream) Compress(p []byte) []byte {
 	for len(p) > 0 {
-		n := min(len(p), compressChunk)
+		n := min(len(p), pieceSize)
 		z.out = z.f.compress(z.out, p[:n])
 		p = p[n:]
 	}
