@@ -313,7 +313,9 @@ func TestD26AfterAPartialWriteTheSessionEnds(t *testing.T) {
 		if isWebSocket(tr) {
 			want += 10 // the frame's header
 		}
-		if st.Pending == 0 || st.BytesOut+int64(st.Pending) != want {
+		got := st.BytesOut + int64(st.Pending)
+		// If the reader sees the end first, a close frame of 4 bytes waits behind the message.
+		if st.Pending == 0 || (got != want && (!isWebSocket(tr) || got != want+4)) {
 			t.Errorf("stats are %+v, want the rest of %d bytes pending", st, want)
 		}
 		wantSendError(t, s.Send("more"), getty.ErrClosed)
