@@ -157,13 +157,17 @@ func putFrameHeader(dst []byte, op opcode, compressed, masked bool) {
 // applyMask masks or unmasks p with key, whose lowest byte is the first.
 func applyMask(p []byte, key uint32) {
 	wide := uint64(key)<<32 | uint64(key)
-	for len(p) >= 32 {
-		q := p[:32]
-		binary.LittleEndian.PutUint64(q, binary.LittleEndian.Uint64(q)^wide)
-		binary.LittleEndian.PutUint64(q[8:], binary.LittleEndian.Uint64(q[8:])^wide)
-		binary.LittleEndian.PutUint64(q[16:], binary.LittleEndian.Uint64(q[16:])^wide)
-		binary.LittleEndian.PutUint64(q[24:], binary.LittleEndian.Uint64(q[24:])^wide)
-		p = p[32:]
+	for len(p) >= 64 {
+		q := (*[64]byte)(p)
+		binary.LittleEndian.PutUint64(q[:8], binary.LittleEndian.Uint64(q[:8])^wide)
+		binary.LittleEndian.PutUint64(q[8:16], binary.LittleEndian.Uint64(q[8:16])^wide)
+		binary.LittleEndian.PutUint64(q[16:24], binary.LittleEndian.Uint64(q[16:24])^wide)
+		binary.LittleEndian.PutUint64(q[24:32], binary.LittleEndian.Uint64(q[24:32])^wide)
+		binary.LittleEndian.PutUint64(q[32:40], binary.LittleEndian.Uint64(q[32:40])^wide)
+		binary.LittleEndian.PutUint64(q[40:48], binary.LittleEndian.Uint64(q[40:48])^wide)
+		binary.LittleEndian.PutUint64(q[48:56], binary.LittleEndian.Uint64(q[48:56])^wide)
+		binary.LittleEndian.PutUint64(q[56:], binary.LittleEndian.Uint64(q[56:])^wide)
+		p = p[64:]
 	}
 	for len(p) >= 8 {
 		binary.LittleEndian.PutUint64(p, binary.LittleEndian.Uint64(p)^wide)
