@@ -15,6 +15,8 @@ type format struct {
 	// expanded at once and by itself. bound is about how long that will be.
 	compress func(dst, p []byte) []byte
 	bound    func(n int) int
+	// ratio is Limits.MaxExpansion.
+	ratio int
 	// head and tail are the beginning and the end of a stream.
 	head, tail string
 	// expander makes what expands one stream.

@@ -73,6 +73,12 @@ type Config struct {
 	// MaxSessionsPerAddr is the same for one remote IP address. 0: no limit.
 	MaxSessionsPerAddr int
 
+	// Guard decides which connections become sessions of a server; setting it for
+	// a client or Dial is an error.
+	Guard Guard
+	// Limits bound what a peer may do in a session.
+	Limits Limits
+
 	// WebSocket configures ws:// and wss:// URLs and ServeHTTP.
 	WebSocket WebSocketConfig
 
@@ -174,6 +180,7 @@ type limits struct {
 	keepInterval   time.Duration
 	keepMisses     int
 	keepFrame      string
+	peer           Limits
 }
 
 func (c *Config) limits() *limits {
@@ -190,5 +197,6 @@ func (c *Config) limits() *limits {
 		keepInterval:   c.Keepalive.Interval,
 		keepMisses:     c.Keepalive.Misses,
 		keepFrame:      string(c.Keepalive.Frame),
+		peer:           c.Limits,
 	}
 }

@@ -60,6 +60,13 @@ var sessionSettings = []setting{
 	optionalSetting("CronPeriod"),
 	optionalSetting("Keepalive.Interval"),
 	sizeSetting("Keepalive.Misses", 0, 1000, "0 to 1000"),
+	optionalSetting("Limits.FirstMessageTimeout"),
+	sizeSetting("Limits.MinRate", 0, math.MaxInt32, "0 to 2147483647"),
+	sizeSetting("Limits.Messages.PerSecond", 0, 1e9, "0 to 1000000000"),
+	sizeSetting("Limits.Messages.Burst", 0, 1e9, "0 to 1000000000"),
+	sizeSetting("Limits.Bytes.PerSecond", 0, 1e9, "0 to 1000000000"),
+	sizeSetting("Limits.Bytes.Burst", 0, 1e9, "0 to 1000000000"),
+	sizeSetting("Limits.MaxExpansion", 0, 1e6, "0 to 1000000"),
 }
 
 // endpointSettings are the other fields of Config.
@@ -77,6 +84,17 @@ var endpointSettings = []setting{
 	sizeSetting("UDP.MaxPacketSize", 1, 65535, "1 to 65535"),
 	sizeSetting("UDP.QueueSize", 1, math.MaxInt32, int32s),
 	sizeSetting("UDP.Batch", 1, 64, "1 to 64"),
+}
+
+// serverSettings are those of Config that only servers have.
+var serverSettings = []setting{
+	sizeSetting("Guard.Accepts.PerSecond", 0, 1e9, "0 to 1000000000"),
+	sizeSetting("Guard.Accepts.Burst", 0, 1e9, "0 to 1000000000"),
+	sizeSetting("Guard.AcceptsPerPrefix.PerSecond", 0, 1e9, "0 to 1000000000"),
+	sizeSetting("Guard.AcceptsPerPrefix.Burst", 0, 1e9, "0 to 1000000000"),
+	sizeSetting("Guard.MaxSessionsPerPrefix", 0, math.MaxInt32, "0 to 2147483647"),
+	sizeSetting("Guard.IPv4Prefix", 0, 32, "0 to 32"),
+	sizeSetting("Guard.IPv6Prefix", 0, 128, "0 to 128"),
 }
 
 // clientSettings are those of ClientConfig.
@@ -98,7 +116,7 @@ var clientSettings = []setting{
 // withoutRange are the fields of which every value is allowed, or checked elsewhere.
 var withoutRange = []string{
 	"Config", "Codec", "Events", "Keepalive.Frame", "Executor", "TLS", "Control", "Logger", "Observer",
-	"Dial", "OnReconnect", "OnGiveUp", "UDP.NoOffload",
+	"Dial", "OnReconnect", "OnGiveUp", "UDP.NoOffload", "Guard.Access", "Limits.Throttle",
 	"WebSocket.Subprotocols", "WebSocket.Origins", "WebSocket.CheckOrigin", "WebSocket.Header", "WebSocket.Proxy",
 	"WebSocket.Deflate.Enabled", "WebSocket.Deflate.ContextTakeover",
 }
@@ -132,7 +150,7 @@ func fieldsOf(t reflect.Type, prefix string) (names []string) {
 // A field that is added later must be added to the tables above.
 func TestG9EveryFieldIsTested(t *testing.T) {
 	known := slices.Clone(withoutRange)
-	for _, s := range slices.Concat(sessionSettings, endpointSettings, clientSettings) {
+	for _, s := range slices.Concat(sessionSettings, endpointSettings, serverSettings, clientSettings) {
 		known = append(known, s.field)
 	}
 	for _, typ := range []reflect.Type{
@@ -184,6 +202,9 @@ func TestD46ValuesOutOfRangeAreErrors(t *testing.T) {
 		settings := slices.Concat(sessionSettings, endpointSettings)
 		if r.client {
 			settings = append(settings, clientSettings...)
+		}
+		if r.name == "NewServer" {
+			settings = append(settings, serverSettings...)
 		}
 		for _, s := range settings {
 			t.Run(r.name+"/"+s.field, func(t *testing.T) {
@@ -333,7 +354,7 @@ func TestD46FieldsThatDependOnEachOther(t *testing.T) {
 
 // D47: a duration is a duration: what is meant to be seconds is an error, not nanoseconds.
 func TestD47NumbersWithoutAUnitAreErrors(t *testing.T) {
-	for _, s := range slices.Concat(sessionSettings, endpointSettings, clientSettings) {
+	for _, s := range slices.Concat(sessionSettings, endpointSettings, serverSettings, clientSettings) {
 		var cfg getty.ClientConfig
 		f := reflect.ValueOf(&cfg).Elem()
 		for name := range strings.SplitSeq(s.field, ".") {

@@ -25,6 +25,7 @@ type compressConn struct {
 	exp     expander
 	err     error // of raw or of exp: the reader's last word
 	drained bool  // nothing of src can be expanded without more
+	in, out int   // bytes that were expanded, and what became of them
 
 	// Owned by the writer.
 	cur   *bufpool.Buf // compressed; cur.B[off:] is left
@@ -113,6 +114,11 @@ func (c *compressConn) expand(in *window, full int) {
 		if out > 0 {
 			in.filled(out)
 		}
+		if err == nil && c.swells(used, out) {
+			c.err, c.drained = fmt.Errorf("%w: expands to more than %d times its size", ErrMessageTooLong, c.format.ratio), true
+			c.exp = spoiled{}
+			return
+		}
 		switch {
 		case err != nil:
 			c.err, c.drained = fmt.Errorf("%w: the bytes are not %s: %w", ErrCompression, c.format.how, err), true
@@ -126,6 +132,20 @@ func (c *compressConn) expand(in *window, full int) {
 			return
 		}
 	}
+}
+
+// swells reports whether the stream expands more than it may. What lies far
+// back counts less and less.
+func (c *compressConn) swells(in, out int) bool {
+	const memory = 64 << 10
+	if c.format.ratio == 0 {
+		return false
+	}
+	if c.in += in; c.in > memory {
+		c.in, c.out = c.in/2, c.out/2
+	}
+	c.out += out
+	return c.out > freeExpansion+c.in*c.format.ratio
 }
 
 func (c *compressConn) tryWrite(p []byte) (int, error) { return c.send(p, false) }

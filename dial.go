@@ -26,6 +26,9 @@ type dialer struct {
 }
 
 func newDialer(ep *endpoint, raw string, hook dialFunc) (*dialer, error) {
+	if ep.cfg.Guard != (Guard{}) {
+		return nil, &ConfigError{Field: "Config.Guard", Problem: "is set, want none: it is for servers"}
+	}
 	t, err := parseURL(raw)
 	if err == nil {
 		err = ep.cfg.Compression.check(t.kind)

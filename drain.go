@@ -2,13 +2,21 @@
 
 package getty
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // drain is the temporary writer of a session whose peer does not keep up: it
 // begins when a write was left unfinished and ends when nothing is pending.
 // Whoever starts it has set c.writing.
 func (c *core) drain() {
 	var stall *time.Timer // armed while waiting
+	var moved int64
+	var pace pace
+	if _, ok := c.conn.(converter); ok {
+		pace.step = pieceSize
+	}
 	for {
 		n, err := c.conn.tryWrite(c.cur.bytes())
 		if err == errAgain && n == 0 {
@@ -23,6 +31,11 @@ func (c *core) drain() {
 		}
 		if n > 0 && c.timers != nil {
 			c.touchSent()
+		}
+		if rate := c.lim.peer.MinRate; rate > 0 {
+			if moved += int64(n); pace.slow(moved, rate, c.ep.now()) {
+				c.cut(fmt.Errorf("%w: fewer than %d bytes a second", ErrSlowConsumer, rate))
+			}
 		}
 		if c.drained(n, err) {
 			return

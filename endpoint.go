@@ -40,10 +40,11 @@ type endpoint struct {
 
 	mu       sync.Mutex
 	sessions map[*core]bool // true: listed
-	perAddr  map[string]int // nil unless MaxSessionsPerAddr
+	admitted admission
 	closing  bool
 	totals   Stats
 	causes   map[string]int64
+	refusals map[string]int64
 }
 
 // init completes and checks the configuration.
@@ -62,13 +63,14 @@ func (ep *endpoint) init(cfg Config, prefix string) error {
 		ep.pool = newWorkerPool(cfg.Workers)
 		ep.exec = ep.pool
 	}
-	if cfg.MaxSessionsPerAddr > 0 {
-		ep.perAddr = make(map[string]int)
+	ep.admitted.init(&ep.cfg)
+	if ep.format = newFormat(cfg.Compression); ep.format != nil {
+		ep.format.ratio = cfg.Limits.MaxExpansion
 	}
-	ep.format = newFormat(cfg.Compression)
 	ep.quit = make(chan struct{})
 	ep.sessions = make(map[*core]bool)
 	ep.causes = make(map[string]int64)
+	ep.refusals = make(map[string]int64)
 	return nil
 }
 
@@ -77,26 +79,21 @@ func (ep *endpoint) now() time.Duration { return time.Since(ep.start) }
 
 // enter admits a new session or says why not. The caller goes on with start.
 func (ep *endpoint) enter(c *core) error {
-	if ep.perAddr != nil {
-		c.host = hostOf(c.conn.netConn().RemoteAddr())
-	}
+	addr := addrOf(c.conn.netConn().RemoteAddr())
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
-	switch {
-	case ep.closing:
+	if ep.closing {
 		return ErrShutdown
-	case ep.cfg.MaxSessions > 0 && len(ep.sessions) >= ep.cfg.MaxSessions:
+	}
+	if err := ep.admitted.admit(addr, len(ep.sessions), ep.now()); err != nil {
 		ep.totals.Rejected++
-		return fmt.Errorf("%w: MaxSessions is %d", ErrTooManySessions, ep.cfg.MaxSessions)
-	case c.host != "" && ep.perAddr[c.host] >= ep.cfg.MaxSessionsPerAddr:
-		ep.totals.Rejected++
-		return fmt.Errorf("%w: MaxSessionsPerAddr is %d", ErrTooManySessions, ep.cfg.MaxSessionsPerAddr)
+		return err
+	}
+	if ep.admitted.counts() && addr.IsValid() {
+		c.host = addr.String()
 	}
 	c.id = ep.ids.Add(1)
 	ep.sessions[c] = false
-	if c.host != "" {
-		ep.perAddr[c.host]++
-	}
 	ep.g.add()
 	return nil
 }
@@ -105,11 +102,9 @@ func (ep *endpoint) enter(c *core) error {
 func (ep *endpoint) remove(c *core) {
 	delete(ep.sessions, c)
 	ep.stopWorkers()
-	if c.host == "" {
-		return
-	}
-	if ep.perAddr[c.host]--; ep.perAddr[c.host] == 0 {
-		delete(ep.perAddr, c.host)
+	if c.host != "" {
+		addr, _ := netip.ParseAddr(c.host)
+		ep.admitted.leave(addr, ep.now())
 	}
 }
 
@@ -125,6 +120,9 @@ func (ep *endpoint) abandoned(c *core, err error) {
 
 // failed reports a connection that did not become a session.
 func (ep *endpoint) failed(kind string, remote net.Addr, err error) {
+	ep.mu.Lock()
+	ep.refusals[CauseKind(err)]++
+	ep.mu.Unlock()
 	ep.log.Debug("getty: connection failed", "transport", kind, "remote", remote, "error", err)
 	if ep.cfg.Observer != nil {
 		ep.cfg.Observer.ConnFailed(kind, remote, err)
@@ -249,18 +247,6 @@ func (ep *endpoint) busy() string {
 		}
 	}
 	return strings.Join(append(names, fmt.Sprintf("%d sessions left", len(cs))), ", ")
-}
-
-// hostOf is the IP address of a remote peer, or "" if it has none.
-func hostOf(addr net.Addr) string {
-	if addr == nil {
-		return ""
-	}
-	ap, err := netip.ParseAddrPort(addr.String())
-	if err != nil {
-		return ""
-	}
-	return ap.Addr().Unmap().WithZone("").String()
 }
 
 // info describes the session to an Observer.

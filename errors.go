@@ -30,8 +30,11 @@ var (
 	// ErrWriteTimeout ends a session whose peer took no byte for WriteTimeout.
 	// A sender that waited that long for room gets it in a *SendError.
 	ErrWriteTimeout error = timeoutError("getty: write timeout")
-	// ErrMessageTimeout ends a session that left a message unfinished for MessageTimeout.
+	// ErrMessageTimeout ends a session that left a message unfinished for
+	// MessageTimeout, or sent it more slowly than Limits.MinRate.
 	ErrMessageTimeout error = timeoutError("getty: message timeout")
+	// ErrFirstMessage ends a session that sent nothing for Limits.FirstMessageTimeout.
+	ErrFirstMessage error = timeoutError("getty: no first message")
 	// ErrHandshakeTimeout ends a connection that did not finish its handshake.
 	ErrHandshakeTimeout error = timeoutError("getty: handshake timeout")
 
@@ -39,7 +42,8 @@ var (
 	// one, and ends a session whose bytes are not what was agreed on.
 	ErrCompression = errors.New("getty: wrong compression")
 
-	// ErrSlowConsumer ends a session over its high watermark under PolicyClose.
+	// ErrSlowConsumer ends a session over its high watermark under PolicyClose,
+	// and one whose peer takes less than Limits.MinRate.
 	ErrSlowConsumer = errors.New("getty: slow consumer")
 	// ErrBackpressure is the error of TrySend, and of Send under PolicyFail,
 	// while the session is over its high watermark.
@@ -57,7 +61,15 @@ var (
 	// ErrGoexit ends a session in one of whose callbacks runtime.Goexit was called.
 	ErrGoexit = errors.New("getty: callback called runtime.Goexit")
 
-	// ErrTooManySessions is reported for connections beyond MaxSessions or MaxSessionsPerAddr.
+	// ErrRateLimit ends a session beyond Limits.Messages or Limits.Bytes.
+	ErrRateLimit = errors.New("getty: rate limit")
+
+	// ErrDenied is reported for connections from addresses outside Guard.Access.
+	ErrDenied = errors.New("getty: address is denied")
+	// ErrAcceptRate is reported for connections beyond Guard.Accepts or Guard.AcceptsPerPrefix.
+	ErrAcceptRate = errors.New("getty: too many connections a second")
+	// ErrTooManySessions is reported for connections beyond MaxSessions,
+	// MaxSessionsPerAddr or Guard.MaxSessionsPerPrefix.
 	ErrTooManySessions = errors.New("getty: too many sessions")
 	// ErrGaveUp is what a client's calls return after MaxFailures consecutive
 	// failures, until Connect is called again. It wraps the last failure.

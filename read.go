@@ -103,8 +103,11 @@ func (c *core) handle() (err error) {
 			err = c.handOver(ex)
 		}
 	}
-	if c.lim.messageTimeout > 0 {
+	if c.lim.messageTimeout > 0 || c.lim.peer.MinRate > 0 {
 		c.notePartial(c.msgsIn.Load() != had)
+	}
+	if err == nil && c.lim.peer.metered() {
+		c.timers.meter.count(c)
 	}
 	if c.timers != nil || c.is(stateMuted) {
 		c.handled.Store(int64(c.ep.now()))

@@ -24,6 +24,7 @@ type Setup[M any] struct {
 	CloseTimeout   time.Duration
 	CronPeriod     time.Duration
 	Keepalive      Keepalive
+	Limits         Limits
 }
 
 // SetKeepalive makes msg, encoded by Codec, the keepalive's frame.
@@ -60,6 +61,7 @@ func (s *Session[M]) runHook() error {
 		WriteTimeout: l.writeTimeout, CloseTimeout: l.closeTimeout,
 		CronPeriod: l.cron,
 		Keepalive:  Keepalive{Interval: l.keepInterval, Misses: l.keepMisses, Frame: []byte(l.keepFrame)},
+		Limits:     l.peer,
 	}
 	if err := s.hook(s, &u); err != nil {
 		return err
@@ -92,6 +94,6 @@ func (u *Setup[M]) config() *Config {
 		MaxMessageSize: u.MaxMessageSize, HighWatermark: u.HighWatermark, LowWatermark: u.LowWatermark,
 		Backpressure: u.Backpressure, IdleTimeout: u.IdleTimeout, MessageTimeout: u.MessageTimeout,
 		WriteTimeout: u.WriteTimeout, CloseTimeout: u.CloseTimeout,
-		CronPeriod: u.CronPeriod, Keepalive: u.Keepalive,
+		CronPeriod: u.CronPeriod, Keepalive: u.Keepalive, Limits: u.Limits,
 	}
 }

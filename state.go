@@ -54,6 +54,7 @@ const (
 	phaseOpen
 	phaseMessage
 	phaseClose
+	phaseThrottled // no callback: Limits.Throttle has the session wait
 )
 
 // String names the callback.
@@ -69,6 +70,8 @@ func (p phase) String() string {
 		return "OnMessage"
 	case phaseClose:
 		return "OnClose"
+	case phaseThrottled:
+		return "Limits.Throttle"
 	}
 	return "invalid"
 }

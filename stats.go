@@ -38,10 +38,12 @@ type Stats struct {
 	Opened, Closed int64
 	// Causes counts closed sessions by CauseKind.
 	Causes map[string]int64
-	// Rejected counts connections refused by MaxSessions and
-	// MaxSessionsPerAddr, Failed those that ended before OnOpen: handshakes and
-	// Configure, AcceptErrors failed accepts.
+	// Rejected counts connections refused by MaxSessions, MaxSessionsPerAddr and
+	// Guard, Failed those that ended before OnOpen: handshakes and Configure,
+	// AcceptErrors failed accepts.
 	Rejected, Failed, AcceptErrors int64
+	// Refusals counts what Rejected and Failed count by CauseKind of the reason.
+	Refusals map[string]int64
 	// Dials, DialFailures and Reconnects are a client's: attempts, failed ones,
 	// and sessions opened in the place of a lost one.
 	Dials, DialFailures, Reconnects int64
@@ -80,7 +82,7 @@ func (ep *endpoint) stats() Stats {
 	defer ep.mu.Unlock()
 	st := ep.totals
 	st.UDP.add(ep.udp.count.stats())
-	st.Causes = maps.Clone(ep.causes)
+	st.Causes, st.Refusals = maps.Clone(ep.causes), maps.Clone(ep.refusals)
 	st.Opened = ep.opened.Load()
 	st.AcceptErrors = ep.acceptErrors.Load()
 	for c, listed := range ep.sessions {
@@ -119,8 +121,10 @@ type Observer interface {
 
 // CauseKind names the kind of a cause of close for counters and logs: "local",
 // "eof", "unexpected eof", "reset", "idle", "keepalive", "write timeout",
-// "message timeout", "slow consumer", "message too long", "shutdown", "panic",
-// "goexit", "compression", "protocol", "closed" or "error".
+// "message timeout", "first message", "slow consumer", "rate limit", "message too
+// long", "shutdown", "panic", "goexit", "compression", "protocol", "denied",
+// "accept rate", "too many sessions", "handshake timeout", "handshake", "closed"
+// or "error".
 func CauseKind(cause error) string {
 	if cause == nil {
 		return "local"
@@ -130,8 +134,11 @@ func CauseKind(cause error) string {
 			return k.name
 		}
 	}
-	if errors.As(cause, new(*PanicError)) {
+	switch {
+	case errors.As(cause, new(*PanicError)):
 		return "panic"
+	case errors.As(cause, new(*UpgradeError)):
+		return "handshake"
 	}
 	return "error"
 }
@@ -149,7 +156,13 @@ var causeKinds = [...]struct {
 	{ErrKeepalive, "keepalive"},
 	{ErrWriteTimeout, "write timeout"},
 	{ErrMessageTimeout, "message timeout"},
+	{ErrFirstMessage, "first message"},
 	{ErrSlowConsumer, "slow consumer"},
+	{ErrRateLimit, "rate limit"},
+	{ErrDenied, "denied"},
+	{ErrAcceptRate, "accept rate"},
+	{ErrTooManySessions, "too many sessions"},
+	{ErrHandshakeTimeout, "handshake timeout"},
 	{ErrMessageTooLong, "message too long"},
 	{ErrShutdown, "shutdown"},
 	{ErrGoexit, "goexit"},

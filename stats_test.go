@@ -68,7 +68,8 @@ func TestD52CountersAre64BitsWide(t *testing.T) {
 		for i := range typ.NumField() {
 			f := typ.Field(i)
 			switch f.Name {
-			case "Pending", "Sessions", "Opening", "Causes": // no sums, they fall again
+			case "Pending", "Sessions", "Opening": // no sums, they fall again
+			case "Causes", "Refusals": // maps of sums
 			case "UDP": // sums of its own
 			default:
 				if f.Type.Kind() != reflect.Int64 {

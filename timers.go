@@ -3,13 +3,14 @@
 package getty
 
 import (
+	"fmt"
 	"math"
 	"sync/atomic"
 	"time"
 )
 
-// timers exist only for sessions that asked for cron, keepalive, an idle or a
-// message timeout. Each re-arms itself for what is left of its period, so a
+// timers exist only for sessions that asked for cron, keepalive, a limit of time
+// or of rate. Each re-arms itself for what is left of its period, so a
 // busy session does not touch them.
 type timers struct {
 	c       *core
@@ -18,6 +19,8 @@ type timers struct {
 	inCron  atomic.Bool
 	probes  int           // keepalives without an answer; the watch alarm's
 	probeAt time.Duration // when the last one was sent
+	pace    pace          // of the unfinished message; the watch alarm's
+	meter   meter         // the reader's
 }
 
 // alarm is a timer whose stop waits for a run in progress.
@@ -66,7 +69,7 @@ func (a *alarm) stop() {
 // newTimers returns what startTimers will start, or nil. It comes before OnOpen,
 // since senders look at it from then on.
 func newTimers(c *core) *timers {
-	if c.lim.cron == 0 && c.lim.watched() == never {
+	if c.lim.cron == 0 && c.lim.watched() == never && !c.lim.peer.metered() {
 		return nil
 	}
 	return &timers{c: c}
@@ -90,7 +93,11 @@ func (c *core) startTimers() {
 
 // watched is when the first of the limits that onWatch sees to can be reached.
 func (l *limits) watched() time.Duration {
-	return min(orNever(l.idle), orNever(l.messageTimeout), orNever(l.keepInterval))
+	d := min(orNever(l.idle), orNever(l.messageTimeout), orNever(l.keepInterval), orNever(l.peer.FirstMessageTimeout))
+	if l.peer.MinRate > 0 {
+		d = min(d, paceWindow)
+	}
+	return d
 }
 
 func (tm *timers) stop() {
@@ -168,6 +175,26 @@ func (tm *timers) onWatch() time.Duration {
 			return 0
 		}
 		next = min(next, l.messageTimeout-waited)
+	}
+	if first := l.peer.FirstMessageTimeout; first > 0 && c.msgsIn.Load() == 0 {
+		waited := now - c.born
+		if busy {
+			waited = 0
+		}
+		if waited >= first {
+			c.cut(ErrFirstMessage)
+			return 0
+		}
+		next = min(next, first-waited)
+	}
+	if rate := l.peer.MinRate; rate > 0 {
+		if c.partial.Load() == 0 || busy {
+			tm.pace = pace{}
+		} else if tm.pace.slow(c.bytesIn.Load(), rate, now) {
+			c.cut(fmt.Errorf("%w: fewer than %d bytes a second", ErrMessageTimeout, rate))
+			return 0
+		}
+		next = min(next, paceWindow)
 	}
 	if l.keepInterval > 0 {
 		left := tm.keepalive(now, busy)

@@ -55,6 +55,8 @@ func (c *Config) check(v *validator) {
 	}
 	v.size("MaxSessions", c.MaxSessions, 0, math.MaxInt32)
 	v.size("MaxSessionsPerAddr", c.MaxSessionsPerAddr, 0, math.MaxInt32)
+	c.Guard.check(v)
+	c.Limits.check(v)
 	c.UDP.check(v)
 	if c.Workers > 0 && c.Executor != nil {
 		v.fail("Executor", "is set together with Workers, want one of them")

@@ -92,8 +92,10 @@ func closeCode(cause error) (code int, reason string) {
 		return CloseGoingAway, ""
 	case errors.Is(cause, ErrIdle), errors.Is(cause, ErrKeepalive):
 		return CloseGoingAway, "timeout"
-	case errors.Is(cause, ErrMessageTimeout), errors.Is(cause, ErrSlowConsumer), errors.Is(cause, ErrWriteTimeout):
+	case errors.Is(cause, ErrMessageTimeout), errors.Is(cause, ErrSlowConsumer), errors.Is(cause, ErrWriteTimeout), errors.Is(cause, ErrFirstMessage):
 		return ClosePolicyViolation, "timeout"
+	case errors.Is(cause, ErrRateLimit):
+		return ClosePolicyViolation, "rate limit"
 	}
 	return CloseInternalError, ""
 }

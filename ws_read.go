@@ -167,7 +167,7 @@ func (w *webSocket) data(payload []byte) (message []byte, ok bool, err error) {
 		return nil, false, nil
 	}
 	if w.compressed {
-		if w.inflated, err = w.deflate.inflate(message, w.c.lim.maxMessage); err != nil {
+		if w.inflated, err = w.deflate.inflate(message, w.c.lim.peer.expanded(len(message), w.c.lim.maxMessage)); err != nil {
 			return nil, false, err
 		}
 		message = w.inflated.B

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package getty_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/getty-net/getty"
+)
+
+func TestFirstMessageTimeout(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, v *virtual) {
+		r := record()
+		v.serve(t, r, getty.Config{Limits: getty.Limits{FirstMessageTimeout: 3 * time.Second}}, nil)
+		nc := v.dial(t)
+		opened := v.since()
+		go func() { // a part of a message is none
+			for range 4 {
+				time.Sleep(700 * time.Millisecond)
+				_, _ = below(nc).Write(part(v))
+			}
+		}()
+		v.wantEndAt(t, r, opened+3*time.Second, getty.ErrFirstMessage)
+		if getty.CauseKind(getty.ErrFirstMessage) != "first message" {
+			t.Error("its kind has no name of its own")
+		}
+		spoken := v.dial(t)
+		write(t, spoken, "here I am\n")
+		time.Sleep(time.Hour)
+		wantOpen(t, r)
+	})
+}
+
+// part is what v's raw peers can send again and again without a message coming of it.
+func part(v *virtual) []byte {
+	switch {
+	case v.ws:
+		return []byte{0x89, 0x80, 0, 0, 0, 0} // a ping
+	case v.tls:
+		return nil
+	}
+	return []byte("x")
+}
+
+// A callback that takes its time is not the peer's silence.
+func TestFirstMessageTimeoutWhileItIsHandled(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, v *virtual) {
+		r := record()
+		r.onMessage = func(s *session, m string) error {
+			time.Sleep(10 * time.Second)
+			return s.Send(m)
+		}
+		v.serve(t, r, getty.Config{Limits: getty.Limits{FirstMessageTimeout: time.Second}}, nil)
+		nc := v.dial(t)
+		tp := v.tape(nc)
+		write(t, nc, "slow\n")
+		time.Sleep(11 * time.Second)
+		if got := tp.text(); got != "slow\n" {
+			t.Errorf("the peer got %q", got)
+		}
+		wantOpen(t, r)
+	})
+}
+
+// Slowloris: some bytes now and then keep a session alive only at MinRate.
+func TestMinRateOfSending(t *testing.T) {
+	inVirtualStream(t, func(t *testing.T, v *virtual) {
+		r := record()
+		v.serve(t, r, getty.Config{Limits: getty.Limits{MinRate: 100}}, nil)
+		slow, fast := v.dial(t), v.dial(t)
+		for range 100 { // 200 bytes a second
+			write(t, fast, strings.Repeat("x", 200))
+			time.Sleep(time.Second)
+			synctest.Wait()
+		}
+		wantOpen(t, r)
+		_ = fast.Close()
+		synctest.Wait()
+		wantCause(t, <-r.closed, io.ErrUnexpectedEOF)
+		for range 12 { // 50 bytes a second
+			if len(r.closed) > 0 {
+				break
+			}
+			_, _ = slow.Write(bytes.Repeat([]byte("x"), 50))
+			time.Sleep(time.Second)
+			synctest.Wait()
+		}
+		if len(r.closed) == 0 {
+			t.Fatal("the session is open after 12 seconds")
+		}
+		wantCause(t, <-r.closed, getty.ErrMessageTimeout)
+	})
+}
+
+func TestMinRateOfReceiving(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, v *virtual) {
+		r := record()
+		v.serve(t, r, getty.Config{WriteTimeout: time.Hour, Limits: getty.Limits{MinRate: 1000}}, nil)
+		for _, tc := range []struct {
+			rate int
+			want error
+		}{{4000, nil}, {100, getty.ErrSlowConsumer}} {
+			nc := v.dial(t)
+			s := receive(t, r.opened, "OnOpen")
+			const size = 400 << 10
+			must(t, s.Send(strings.Repeat("x", size)))
+			for range min(1000, size/tc.rate) {
+				if _, err := io.ReadFull(below(nc), make([]byte, tc.rate)); err != nil {
+					break
+				}
+				time.Sleep(time.Second)
+			}
+			synctest.Wait()
+			switch {
+			case tc.want == nil && len(r.closed) > 0:
+				t.Fatalf("%d bytes a second: the session ended with %v", tc.rate, <-r.closed)
+			case tc.want != nil && len(r.closed) == 0:
+				t.Fatalf("%d bytes a second: the session is open", tc.rate)
+			case tc.want != nil:
+				wantCause(t, <-r.closed, tc.want)
+			}
+			_ = nc.Close()
+			if tc.want == nil {
+				synctest.Wait()
+				<-r.closed
+			}
+		}
+	})
+}
+
+func TestRateLimits(t *testing.T) {
+	for name, l := range map[string]getty.Limits{
+		"messages": {Messages: getty.Rate{PerSecond: 10}},
+		"bytes":    {Bytes: getty.Rate{PerSecond: 100}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inVirtualTime(t, func(t *testing.T, v *virtual) {
+				r := record()
+				v.serve(t, r, getty.Config{Limits: l}, nil)
+				nc := v.dial(t)
+				for range 50 {
+					write(t, nc, "123456789\n")
+					time.Sleep(time.Second / 5)
+				}
+				wantOpen(t, r)
+				for range 11 {
+					_, _ = nc.Write([]byte("123456789\n"))
+					synctest.Wait()
+				}
+				if len(r.closed) == 0 {
+					t.Fatal("the session is open")
+				}
+				wantCause(t, <-r.closed, getty.ErrRateLimit)
+			})
+		})
+	}
+}
+
+// Throttled sessions lose nothing, and can be closed meanwhile.
+func TestThrottle(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, v *virtual) {
+		r, at := record(), &clock{}
+		r.onMessage = func(s *session, m string) error {
+			at.note(v.since().Truncate(time.Millisecond))
+			return s.Send(m)
+		}
+		srv := v.serve(t, r, getty.Config{
+			IdleTimeout: 500 * time.Millisecond,
+			Limits:      getty.Limits{Messages: getty.Rate{PerSecond: 1, Burst: 2}, Throttle: true},
+		}, nil)
+		nc := v.dial(t)
+		tp := v.tape(nc)
+		begin := v.since().Truncate(time.Millisecond)
+		for _, m := range []string{"a\n", "b\n", "c\n", "d\n", "e\n"} {
+			go func() { write(t, nc, m) }()
+			synctest.Wait()
+		}
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		if got := tp.text(); got != "a\nb\nc\nd\ne\n" {
+			t.Errorf("the peer got %q", got)
+		}
+		at.mu.Lock()
+		if n := len(at.at); n != 5 || at.at[2] != begin || at.at[3] < begin+time.Second || at.at[4] > begin+3*time.Second {
+			t.Errorf("handled at %v from %v on", at.at, begin)
+		}
+		at.mu.Unlock()
+		for s := range srv.Sessions() {
+			must(t, s.Close())
+		}
+		synctest.Wait()
+		_ = nc.Close()
+		synctest.Wait()
+		wantCause(t, <-r.closed, nil)
+	})
+}
+
+func TestLimitsOfOneSession(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, v *virtual) {
+		r := record()
+		v.serve(t, r, getty.Config{Limits: getty.Limits{Messages: getty.Rate{PerSecond: 1}}}, func(_ *session, u *setup) error {
+			u.Limits = getty.Limits{} // as for one that is trusted
+			return nil
+		})
+		nc := v.dial(t)
+		for range 100 {
+			write(t, nc, "m\n")
+			synctest.Wait()
+		}
+		wantOpen(t, r)
+	})
+}
+
+// What expands too much ends, whether or not it would fit into a message.
+func TestMaxExpansion(t *testing.T) {
+	bomb := strings.Repeat("0", 4<<20)
+	cfg := getty.Config{MaxMessageSize: 8 << 20, Limits: getty.Limits{MaxExpansion: 8}}
+	for _, how := range []getty.Compression{getty.CompressFlate, getty.CompressSnappy, getty.CompressZstd} {
+		t.Run(how.String(), func(t *testing.T) {
+			eachStream(t, func(t *testing.T, tr transport) {
+				cfg := cfg
+				cfg.Compression = how
+				expands(t, tr, cfg, bomb)
+			})
+		})
+	}
+	t.Run("deflate", func(t *testing.T) {
+		eachTransport(t, func(t *testing.T, tr transport) {
+			if !isWebSocket(tr) {
+				t.Skip("it is WebSocket's")
+			}
+			cfg := cfg
+			cfg.WebSocket.Deflate.Enabled = true
+			expands(t, tr, cfg, bomb)
+		})
+	})
+}
+
+func expands(t *testing.T, tr transport, cfg getty.Config, bomb string) {
+	r := record()
+	_, url := serve(t, tr, r, cfg, nil)
+	sender := cfg
+	sender.Limits = getty.Limits{}
+	s := dial(t, url, echo, sender)
+	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // it has to compress like text, no more
+	for range 20 {
+		var text strings.Builder
+		for range 2000 {
+			fmt.Fprintf(&text, "%x ", random.Uint32())
+		}
+		must(t, s.Send(text.String()))
+		receive(t, r.messages, "message")
+	}
+	_ = s.Send(bomb)
+	if cause := receive(t, r.closed, "OnClose"); !errors.Is(cause, getty.ErrMessageTooLong) {
+		t.Errorf("it ended with %v, want ErrMessageTooLong", cause)
+	}
+	if len(r.messages) > 0 {
+		t.Error("the bomb was delivered")
+	}
+}
