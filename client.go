@@ -119,6 +119,13 @@ func (c *Client[M]) Send(ctx context.Context, msg M) error {
 	}
 }
 
+// Retire replaces a session that its server is going to close, as a listener
+// learns from a message of its protocol. Another one is dialed within
+// ClientConfig.Spread. Until then the client goes on using s if it has no other;
+// s itself stays open until either side closes it, and is not replaced again. It
+// reports whether s was one of the pool.
+func (c *Client[M]) Retire(s *Session[M]) bool { return c.pool.retire(&s.core) }
+
 // Sessions iterates over the open sessions of the pool, in no order.
 func (c *Client[M]) Sessions() iter.Seq[*Session[M]] { return sessionsOf[M](&c.ep) }
 

@@ -30,6 +30,11 @@ type ClientConfig struct {
 	// Range: 1 ms and more.
 	StablePeriod time.Duration
 
+	// Spread is the time over which clients come back after their server said that
+	// it restarts: each waits for a random part of it. See ErrRestart and
+	// Client.Retire. 0: 1 s. Range: 1 ms and more.
+	Spread time.Duration
+
 	// MaxFailures is how many consecutive failed rounds make the client give
 	// up until Connect is called again. A round is one parallel attempt for all
 	// missing sessions; it has failed if any of them failed, or ended within
@@ -66,6 +71,7 @@ type Backoff struct {
 const (
 	DefaultDialTimeout  = 5 * time.Second
 	DefaultStablePeriod = 5 * time.Second
+	DefaultSpread       = time.Second
 	DefaultBackoffMin   = 100 * time.Millisecond
 	DefaultBackoffMax   = 10 * time.Second
 )
@@ -74,6 +80,7 @@ func (c *ClientConfig) complete() error {
 	c.PoolSize = cmp.Or(c.PoolSize, 1)
 	c.DialTimeout = cmp.Or(c.DialTimeout, DefaultDialTimeout)
 	c.StablePeriod = cmp.Or(c.StablePeriod, DefaultStablePeriod)
+	c.Spread = cmp.Or(c.Spread, DefaultSpread)
 	c.Backoff.Min = cmp.Or(c.Backoff.Min, DefaultBackoffMin)
 	c.Backoff.Max = cmp.Or(c.Backoff.Max, max(DefaultBackoffMax, c.Backoff.Min))
 
@@ -81,6 +88,7 @@ func (c *ClientConfig) complete() error {
 	v.size("PoolSize", c.PoolSize, 1, 1<<16)
 	v.duration("DialTimeout", c.DialTimeout)
 	v.duration("StablePeriod", c.StablePeriod)
+	v.duration("Spread", c.Spread)
 	v.duration("Backoff.Min", c.Backoff.Min)
 	if c.Backoff.Max < c.Backoff.Min {
 		v.fail("Backoff.Max", "is %v, want Backoff.Min (%v) or more", c.Backoff.Max, c.Backoff.Min)

@@ -55,6 +55,14 @@ type Config struct {
 	// 0: 10 s. Range: 1 ms and more.
 	DrainTimeout time.Duration
 
+	// DrainDelay is how long a server goes on accepting after Shutdown was called
+	// and Ready is false, for load balancers to take notice. 0: not at all.
+	// Range: 1 ms and more.
+	DrainDelay time.Duration
+	// GracePeriod is how long sessions of a server go on after its Farewell.
+	// 0: 5 s. Range: 1 ms and more.
+	GracePeriod time.Duration
+
 	// CronPeriod is the period of OnCron. 0: OnCron is not called. Range: 1 ms and more.
 	CronPeriod time.Duration
 	// Keepalive watches over silent peers. The zero value does not.
@@ -163,6 +171,7 @@ const (
 	DefaultHandshakeTimeout = 10 * time.Second
 	DefaultCloseTimeout     = time.Second
 	DefaultDrainTimeout     = 10 * time.Second
+	DefaultGracePeriod      = 5 * time.Second
 	DefaultKeepaliveMisses  = 2
 )
 

@@ -73,6 +73,8 @@ var sessionSettings = []setting{
 var endpointSettings = []setting{
 	durationSetting("HandshakeTimeout"),
 	durationSetting("DrainTimeout"),
+	optionalSetting("DrainDelay"),
+	durationSetting("GracePeriod"),
 	{field: "Compression", good: []int64{0, 1, 2, 3, 0x81, 0x82, 0x83}, bad: []int64{4, 0x80, 0x84, 255}, want: "one of the constants, or Raw of one"},
 	sizeSetting("Workers", 0, 1<<16, "0 to 65536"),
 	sizeSetting("MaxSessions", 0, math.MaxInt32, "0 to 2147483647"),
@@ -102,6 +104,7 @@ var clientSettings = []setting{
 	sizeSetting("PoolSize", 1, 1<<16, "1 to 65536"),
 	durationSetting("DialTimeout"),
 	durationSetting("StablePeriod"),
+	durationSetting("Spread"),
 	{
 		field: "Backoff.Min", good: []int64{0, milli, int64(time.Hour)}, bad: []int64{-1, 1, milli - 1}, want: "want 1ms or more",
 		alongside: func(cfg *getty.ClientConfig) { cfg.Backoff.Max = time.Hour },

@@ -21,7 +21,7 @@ func TestD32CutsSayGoodbyeToo(t *testing.T) {
 		reaches(t, 1, "the number of sessions", func() int { return srv.Stats().Sessions })
 		must(t, srv.Close())
 		var ce *getty.CloseError
-		if cause := receive(t, told.closed, "OnClose"); !errors.As(cause, &ce) || ce.Code != getty.CloseGoingAway {
+		if cause := receive(t, told.closed, "OnClose"); !errors.As(cause, &ce) || ce.Code != getty.CloseServiceRestart {
 			t.Errorf("the cause is %v", cause)
 		}
 	})

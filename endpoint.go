@@ -3,12 +3,9 @@
 package getty
 
 import (
-	"context"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,6 +31,7 @@ type endpoint struct {
 	udp udpShared
 
 	quit         chan struct{} // closed when the endpoint begins to close
+	stopOnce     sync.Once
 	ids          atomic.Uint64
 	opened       atomic.Int64
 	acceptErrors atomic.Int64
@@ -188,14 +186,15 @@ func (ep *endpoint) snapshot(all bool) []*core {
 	return cs
 }
 
+// stop ends accept loops and pauses.
+func (ep *endpoint) stop() { ep.stopOnce.Do(func() { close(ep.quit) }) }
+
 // refuse lets nothing new in.
 func (ep *endpoint) refuse() {
+	ep.stop()
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
-	if !ep.closing {
-		ep.closing = true
-		close(ep.quit)
-	}
+	ep.closing = true
 	ep.stopWorkers()
 }
 
@@ -205,48 +204,6 @@ func (ep *endpoint) stopWorkers() {
 	if ep.closing && ep.pool != nil && len(ep.sessions) == 0 {
 		ep.pool.stop()
 	}
-}
-
-// shutdown drains every session, and cuts those that are left when ctx ends.
-func (ep *endpoint) shutdown(ctx context.Context) error {
-	for _, c := range ep.snapshot(true) {
-		c.closeWith(ErrShutdown)
-	}
-	err := ep.g.wait(ctx)
-	if err == nil && ep.pool != nil {
-		err = ep.pool.g.wait(ctx)
-	}
-	if err == nil {
-		return nil
-	}
-	busy := ep.busy()
-	ep.cutAll()
-	return fmt.Errorf("getty: shutdown: %s: %w", busy, context.Cause(ctx))
-}
-
-func (ep *endpoint) cutAll() {
-	for _, c := range ep.snapshot(true) {
-		c.cut(ErrShutdown)
-	}
-}
-
-// busy names the callbacks that keep a shutdown waiting, the first few.
-func (ep *endpoint) busy() string {
-	const most = 3
-	var names []string
-	cs := ep.snapshot(true)
-	for _, c := range cs {
-		p := phase(c.phase.Load()).String()
-		c.mu.Lock()
-		if p == phaseNone.String() && c.timers != nil && c.timers.inCron.Load() {
-			p = "OnCron"
-		}
-		c.mu.Unlock()
-		if p != phaseNone.String() && len(names) < most {
-			names = append(names, fmt.Sprintf("session %d is in %s", c.id, p))
-		}
-	}
-	return strings.Join(append(names, fmt.Sprintf("%d sessions left", len(cs))), ", ")
 }
 
 // info describes the session to an Observer.

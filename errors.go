@@ -20,6 +20,11 @@ var (
 	// ErrShutdown is the cause of sessions that Shutdown drained or Close of a
 	// server or client cut.
 	ErrShutdown = errors.New("getty: endpoint is shut down")
+	// ErrRestart is the cause of a client's session whose server said that it
+	// restarts: by a WebSocket's CloseServiceRestart, or because the listener
+	// gave it to CloseWithCause when the server said so in its own words. The
+	// client then spreads its reconnects over ClientConfig.Spread.
+	ErrRestart = errors.New("getty: server restarts")
 	// ErrServerClosed is returned by Serve and Listen after Shutdown or Close.
 	ErrServerClosed = errors.New("getty: server closed")
 

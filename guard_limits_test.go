@@ -129,8 +129,7 @@ func TestMinRateOfReceiving(t *testing.T) {
 			}
 			_ = nc.Close()
 			if tc.want == nil {
-				synctest.Wait()
-				<-r.closed
+				_ = receive(t, r.closed, "OnClose")
 			}
 		}
 	})

@@ -45,7 +45,7 @@ func (k *knocking) from(t *testing.T, addr string) (leave func(), refusal error)
 	return func() {
 		_ = far.Close()
 		receive(t, k.o.closed, "SessionClosed")
-		<-k.r.closed
+		receive(t, k.r.closed, "OnClose")
 	}, nil
 }
 

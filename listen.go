@@ -48,9 +48,9 @@ func removeStale(path string) bool {
 	return errors.Is(err, syscall.ECONNREFUSED) && os.Remove(path) == nil
 }
 
-// accept runs the accept loop of one listener: it only accepts, and leaves all
-// that may take time to a goroutine per connection, which must call ep.g.done.
-// It returns the error that ended it.
+// accept runs the accept loop of one listener: it only accepts, and open leaves
+// all that may take time to a goroutine per connection, which must call
+// ep.g.done. It returns the error that ended it.
 func (ep *endpoint) accept(l net.Listener, open func(nc net.Conn)) error {
 	var backoff time.Duration
 	for {
@@ -59,7 +59,7 @@ func (ep *endpoint) accept(l net.Listener, open func(nc net.Conn)) error {
 		case err == nil:
 			backoff = 0
 			ep.g.add()
-			go open(nc)
+			open(nc)
 		case ep.isClosing():
 			return ErrServerClosed
 		case !transient(err):

@@ -5,7 +5,9 @@ package getty
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -32,6 +34,7 @@ type pool struct {
 	retired int             // slots that Reconnect declined to fill
 	slots   map[*core]*slot // of sessions, opened or about to be
 	live    []*core         // in rotation
+	retiree []*core         // retired, and in use while nothing is in rotation
 	next    int             // of live, round robin
 	lost    int             // sessions to be replaced, for the statistics
 	changed chan struct{}   // closed on the next change; nil if nobody waits
@@ -81,21 +84,47 @@ func (p *pool) onListed(c *core) {
 func (p *pool) onLeave(c *core) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for i, l := range p.live {
-		if l == c {
-			p.live = append(p.live[:i], p.live[i+1:]...)
-			break
-		}
+	p.live = without(p.live, c)
+	p.retiree = without(p.retiree, c)
+}
+
+func without(list []*core, c *core) []*core {
+	return slices.DeleteFunc(list, func(l *core) bool { return l == c })
+}
+
+// retire gives the slot of a session to another one. It reports whether the
+// session had one.
+func (p *pool) retire(c *core) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s := p.slots[c]; s == nil || s.opened == 0 {
+		return false
 	}
+	delete(p.slots, c)
+	p.live, p.retiree = without(p.live, c), append(p.retiree, c)
+	p.used--
+	p.lost++
+	p.spread()
+	p.kick()
+	return true
 }
 
 // onLeft gives the slot of a session back after its OnClose, and has it filled
 // again unless the user says otherwise.
 func (p *pool) onLeft(c *core, cause error) {
+	if p.wasRetired(c) {
+		return
+	}
 	again := true
 	// Deferred, since Reconnect may call runtime.Goexit.
 	defer func() { p.release(c, cause, again) }()
 	again = p.again(c, cause)
+}
+
+func (p *pool) wasRetired(c *core) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.slots[c] == nil
 }
 
 func (p *pool) release(c *core, cause error, again bool) {
@@ -107,6 +136,9 @@ func (p *pool) release(c *core, cause error, again bool) {
 		p.lost++
 	} else {
 		p.retired++
+	}
+	if errors.Is(cause, ErrRestart) {
+		p.spread()
 	}
 	gaveUp := p.ended(s, cause)
 	p.kick()
@@ -133,6 +165,11 @@ func (p *pool) pick() *core {
 			p.next = 0
 		}
 		if c := p.live[p.next]; c.is(stateOpen) {
+			return c
+		}
+	}
+	for _, c := range p.retiree {
+		if c.is(stateOpen) {
 			return c
 		}
 	}

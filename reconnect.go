@@ -4,6 +4,7 @@ package getty
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/getty-net/getty/internal/backoff"
@@ -19,6 +20,7 @@ type reconnecter struct {
 	counted    int           // the last round that counted as a failure
 	failures   int           // consecutive failed rounds
 	failedAt   time.Duration // of the last failure, on the endpoint's clock
+	spreadTo   time.Duration // no dialing before that: a server restarts
 	lastErr    error
 	gaveUp     error
 	dials      int64
@@ -73,7 +75,7 @@ func (p *pool) workOnce() bool {
 		return false
 	}
 	p.forgive()
-	pause := backoff.Delay(p.rec.failures, p.cfg.Backoff.Min, p.cfg.Backoff.Max)
+	pause := max(backoff.Delay(p.rec.failures, p.cfg.Backoff.Min, p.cfg.Backoff.Max), p.rec.spreadTo-p.ep.now())
 	p.mu.Unlock()
 	if idle {
 		select {
@@ -86,6 +88,14 @@ func (p *pool) workOnce() bool {
 		p.dialRound()
 	}
 	return true
+}
+
+// spread has this client wait for its part of Spread, beginning now. It is
+// called with mu held.
+func (p *pool) spread() {
+	if now := p.ep.now(); p.rec.spreadTo <= now {
+		p.rec.spreadTo = now + rand.N(p.cfg.Spread)
+	}
 }
 
 func (p *pool) sleep(d time.Duration) bool {

@@ -10,6 +10,7 @@ import (
 	"iter"
 	"net"
 	"sync"
+	"sync/atomic"
 )
 
 // Server accepts sessions on any number of listeners of any transports, all
@@ -22,12 +23,22 @@ type Server[M any] struct {
 	// session without OnOpen and OnClose and is counted in Stats.Failed.
 	Configure func(s *Session[M], setup *Setup[M]) error
 
+	// Farewell, if set before the first Listen or Serve, is called by Shutdown for
+	// each open session, on a goroutine of its own, to tell the peer in the words
+	// of its protocol that the server goes: it may send. The session goes on
+	// meanwhile, until it is closed by either side or Config.GracePeriod is over.
+	Farewell func(s *Session[M])
+
 	ep     endpoint
 	codec  Codec[M]
 	events EventListener[M]
 
+	accepting group       // accept loops, and what they have accepted until it has entered
+	leaving   atomic.Bool // Shutdown or Close has begun
+
 	mu        sync.Mutex
 	listeners map[*net.Listener]bool // a listener itself may be no map key
+	told      map[*core]bool         // Farewell has been called; nil before Shutdown
 	addrs     []net.Addr
 	urls      []string
 }
@@ -42,6 +53,7 @@ func NewServer[M any](codec Codec[M], events EventListener[M], cfg Config) (*Ser
 	if err := s.ep.init(cfg, "Config"); err != nil {
 		return nil, err
 	}
+	s.ep.onListed = s.onListed
 	return s, nil
 }
 
@@ -163,6 +175,7 @@ func (s *Server[M]) add(l *net.Listener, t target) error {
 		return ErrServerClosed
 	}
 	s.ep.g.add()
+	s.accepting.add()
 	s.listeners[l] = true
 	s.addrs = append(s.addrs, (*l).Addr())
 	s.urls = append(s.urls, urlOf(t, (*l).Addr()))
@@ -178,13 +191,18 @@ func (s *Server[M]) serve(l *net.Listener, t target) error {
 		s.mu.Unlock()
 	}()
 	if u, ok := (*l).(*udpSocket); ok {
+		s.accepting.done() // it goes on with the sessions that there are
 		return s.servePackets(u, t.kind)
 	}
 	var cfg *tls.Config
 	if t.secure() {
 		cfg = t.tlsConfig(s.ep.cfg.TLS)
 	}
-	return s.ep.accept(*l, func(nc net.Conn) { s.admit(nc, &t, cfg) })
+	defer s.accepting.done()
+	return s.ep.accept(*l, func(nc net.Conn) {
+		s.accepting.add()
+		go s.admit(nc, &t, cfg)
+	})
 }
 
 func (s *Server[M]) session(kind string, cn conn) *Session[M] {
@@ -198,7 +216,9 @@ func (s *Server[M]) admit(nc net.Conn, t *target, cfg *tls.Config) {
 	defer s.ep.g.done()
 	ss := s.session(t.kind, newStreamConn(nc))
 	ss.frameFor(t, false)
-	if err := s.ep.enter(&ss.core); err != nil {
+	err := s.ep.enter(&ss.core)
+	s.accepting.done()
+	if err != nil {
 		// Accepted and closed: the peer learns at once that there is no room.
 		_ = nc.Close()
 		s.ep.failed(t.kind, nc.RemoteAddr(), err)
@@ -256,30 +276,3 @@ func sessionsOf[M any](ep *endpoint) iter.Seq[*Session[M]] {
 
 // Stats returns a snapshot of the server's counters.
 func (s *Server[M]) Stats() Stats { return s.ep.stats() }
-
-// Shutdown stops listening and closes every session like Session.Close with
-// the cause ErrShutdown, then waits for all their callbacks and goroutines.
-// After a nil error nothing of the server runs. When ctx ends first, sessions
-// left are cut, and the error names the callbacks that are still running; so
-// does a Shutdown from inside a callback, which waits for itself.
-func (s *Server[M]) Shutdown(ctx context.Context) error {
-	s.stopListening()
-	return s.ep.shutdown(ctx)
-}
-
-// Close stops listening and cuts every session with the cause ErrShutdown,
-// without flushing. It does not wait for callbacks; Shutdown after it does.
-func (s *Server[M]) Close() error {
-	s.stopListening()
-	s.ep.cutAll()
-	return nil
-}
-
-func (s *Server[M]) stopListening() {
-	s.ep.refuse()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for l := range s.listeners {
-		_ = (*l).Close()
-	}
-}

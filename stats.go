@@ -123,7 +123,7 @@ type Observer interface {
 // "eof", "unexpected eof", "reset", "idle", "keepalive", "write timeout",
 // "message timeout", "first message", "slow consumer", "rate limit", "message too
 // long", "shutdown", "panic", "goexit", "compression", "protocol", "denied",
-// "accept rate", "too many sessions", "handshake timeout", "handshake", "closed"
+// "accept rate", "restart", "too many sessions", "handshake timeout", "handshake", "closed"
 // or "error".
 func CauseKind(cause error) string {
 	if cause == nil {
@@ -150,6 +150,7 @@ var causeKinds = [...]struct {
 	{ErrCompression, "compression"},
 	{ErrProtocol, "protocol"},
 	{ErrInvalidUTF8, "protocol"},
+	{ErrRestart, "restart"},
 	{io.ErrUnexpectedEOF, "unexpected eof"},
 	{io.EOF, "eof"},
 	{ErrIdle, "idle"},

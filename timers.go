@@ -123,22 +123,22 @@ func (tm *timers) onCron() time.Duration {
 	start, period := c.ep.now(), c.lim.cron
 	tm.inCron.Store(true)
 	defer tm.inCron.Store(false)
-	if err := c.guardCron(); err != nil {
+	if err := c.aside(c.top.cron); err != nil {
 		c.closeWith(err)
 		return 0
 	}
 	return period - (c.ep.now()-start)%period
 }
 
-// guardCron is guard without the phase, since OnCron overlaps other callbacks.
-func (c *core) guardCron() (err error) {
+// aside is guard without the phase, for callbacks that overlap others.
+func (c *core) aside(callback func()) (err error) {
 	returned := false
 	defer func() {
 		if !returned {
 			err = c.callbackEnded(recover())
 		}
 	}()
-	c.top.cron()
+	callback()
 	returned = true
 	return nil
 }

@@ -22,6 +22,7 @@ func (c *Config) complete(prefix string) error {
 	c.HandshakeTimeout = cmp.Or(c.HandshakeTimeout, DefaultHandshakeTimeout)
 	c.CloseTimeout = cmp.Or(c.CloseTimeout, DefaultCloseTimeout)
 	c.DrainTimeout = cmp.Or(c.DrainTimeout, DefaultDrainTimeout)
+	c.GracePeriod = cmp.Or(c.GracePeriod, DefaultGracePeriod)
 	c.UDP.complete()
 	if c.Keepalive.Interval != 0 {
 		c.Keepalive.Misses = cmp.Or(c.Keepalive.Misses, DefaultKeepaliveMisses)
@@ -46,6 +47,8 @@ func (c *Config) check(v *validator) {
 	v.duration("HandshakeTimeout", c.HandshakeTimeout)
 	v.duration("CloseTimeout", c.CloseTimeout)
 	v.duration("DrainTimeout", c.DrainTimeout)
+	v.optional("DrainDelay", c.DrainDelay)
+	v.duration("GracePeriod", c.GracePeriod)
 	v.optional("CronPeriod", c.CronPeriod)
 	v.optional("Keepalive.Interval", c.Keepalive.Interval)
 	v.size("Keepalive.Misses", c.Keepalive.Misses, 0, 1000)

@@ -25,7 +25,11 @@ type virtual struct {
 	ws    bool
 	start time.Time
 	wrap  func(net.Conn) net.Conn // if set, what the server gets for a conn
+
+	farewell func(*session) // of the servers that are started from now on
 }
+
+func newNetwork() *gettytest.Network { return gettytest.NewNetwork(gettytest.Faults{}) }
 
 // inVirtualTime runs a test in a bubble, over plain streams and under TLS.
 func inVirtualTime(t *testing.T, test func(t *testing.T, v *virtual)) {
@@ -33,8 +37,7 @@ func inVirtualTime(t *testing.T, test func(t *testing.T, v *virtual)) {
 	for _, kind := range []string{"plain", "tls", "ws"} {
 		t.Run(kind, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				network := gettytest.NewNetwork(gettytest.Faults{})
-				test(t, &virtual{Network: network, tls: kind == "tls", ws: kind == "ws", start: time.Now()})
+				test(t, &virtual{Network: newNetwork(), tls: kind == "tls", ws: kind == "ws", start: time.Now()})
 			})
 		})
 	}
@@ -69,7 +72,7 @@ func (v *virtual) serve(t *testing.T, events getty.EventListener[string], cfg ge
 	cfg.TLS = serverTLS()
 	srv, err := getty.NewServer(codec.Line{}, events, cfg)
 	must(t, err)
-	srv.Configure = configure
+	srv.Configure, srv.Farewell = configure, v.farewell
 	l, err := v.Listen("server:1")
 	must(t, err)
 	l = wrapper{l, v.wrap}

@@ -39,7 +39,7 @@ var errNoCloseFrame = fmt.Errorf("getty: websocket peer closed without a close f
 // CloseError is the close frame of a WebSocket peer as a cause. Given to
 // CloseWithCause or returned by a callback, it is the close frame that the peer
 // gets. errors.Is(err, io.EOF) holds for the codes of a clean end: 1000, 1001
-// and 1005.
+// and 1005, errors.Is(err, ErrRestart) for 1012.
 type CloseError struct {
 	// Code is one of the Close constants or from 3000 to 4999.
 	Code int
@@ -55,9 +55,15 @@ func (e *CloseError) Error() string {
 	return fmt.Sprintf("getty: websocket closed with code %d: %s", e.Code, e.Reason)
 }
 
-// Is makes the clean codes an io.EOF.
+// Is makes the clean codes an io.EOF, and CloseServiceRestart an ErrRestart.
 func (e *CloseError) Is(target error) bool {
-	return target == io.EOF && (e.Code == CloseNormal || e.Code == CloseGoingAway || e.Code == CloseNoStatus)
+	switch e.Code {
+	case CloseNormal, CloseGoingAway, CloseNoStatus:
+		return target == io.EOF
+	case CloseServiceRestart:
+		return target == ErrRestart
+	}
+	return false
 }
 
 func violation(format string, args ...any) error {
@@ -89,7 +95,7 @@ func closeCode(cause error) (code int, reason string) {
 	case errors.Is(cause, ErrMessageTooLong):
 		return CloseMessageTooBig, ""
 	case errors.Is(cause, ErrShutdown):
-		return CloseGoingAway, ""
+		return CloseServiceRestart, ""
 	case errors.Is(cause, ErrIdle), errors.Is(cause, ErrKeepalive):
 		return CloseGoingAway, "timeout"
 	case errors.Is(cause, ErrMessageTimeout), errors.Is(cause, ErrSlowConsumer), errors.Is(cause, ErrWriteTimeout), errors.Is(cause, ErrFirstMessage):

@@ -321,7 +321,7 @@ func TestServeHTTP(t *testing.T) {
 			}
 			must(t, srv.Shutdown(within(t)))
 			var ce *getty.CloseError
-			if cause := receive(t, answers.closed, "OnClose"); !errors.As(cause, &ce) || ce.Code != getty.CloseGoingAway {
+			if cause := receive(t, answers.closed, "OnClose"); !errors.As(cause, &ce) || ce.Code != getty.CloseServiceRestart {
 				t.Errorf("the client's cause is %v", cause)
 			}
 			resp, err = hs.Client().Do(handshakeRequest(hs.URL + "/chat/8"))

@@ -3,6 +3,7 @@
 package getty
 
 import (
+	"errors"
 	"unicode/utf8"
 
 	"github.com/getty-net/getty/internal/bufpool"
@@ -110,7 +111,11 @@ func (w *webSocket) ping(dst []byte) []byte { return w.appendFrame(dst, opPing, 
 // farewell is the close frame: the answer to the peer's, or the first of the two.
 func (w *webSocket) farewell(dst []byte, cause error) []byte {
 	w.said = true
-	return w.appendFrame(dst, opClose, closePayload(closeCode(cause)))
+	code, reason := closeCode(cause)
+	if w.client && errors.Is(cause, ErrShutdown) {
+		code = CloseGoingAway // a client serves nothing
+	}
+	return w.appendFrame(dst, opClose, closePayload(code, reason))
 }
 
 // halfClose: the server closes first, once both close frames are exchanged, and

@@ -62,7 +62,7 @@ func TestMountedBesideOthers(t *testing.T) {
 		t.Errorf("%q came back", e.Data)
 	}
 	must(t, srv.Shutdown(within(t)))
-	if e := c.next(t, "close"); e.Code != getty.CloseGoingAway {
+	if e := c.next(t, "close"); e.Code != getty.CloseServiceRestart {
 		t.Errorf("the peer says %d %q", e.Code, e.Reason)
 	}
 	is(getty.ErrShutdown)(t, receive(t, s.closed, "end of the session"))

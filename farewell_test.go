@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package getty_test
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/getty-net/getty"
+)
+
+// The order of Shutdown: readiness, listeners, farewell, close.
+func TestShutdownFailsReadinessFirst(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, v *virtual) {
+		r := record()
+		srv := v.serve(t, r, getty.Config{DrainDelay: 3 * time.Second}, nil)
+		v.dial(t)
+		if !srv.Ready() {
+			t.Error("it is not ready")
+		}
+		begin, down := v.since(), make(chan error, 1)
+		go func() { down <- srv.Shutdown(t.Context()) }()
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if srv.Ready() {
+			t.Error("it is ready while it waits to shut down")
+		}
+		late := v.dial(t)
+		write(t, late, "still here\n")
+		receive(t, r.messages, "message")
+		wantOpen(t, r)
+		time.Sleep(begin + 3*time.Second - v.since())
+		synctest.Wait()
+		if _, err := v.Dial(t.Context(), "tcp", "server:1"); err == nil {
+			t.Error("it accepts after the delay")
+		}
+		must(t, receive(t, down, "return of Shutdown"))
+		for range 2 {
+			wantCause(t, receive(t, r.closed, "OnClose"), getty.ErrShutdown)
+		}
+	})
+}
+
+func TestCloseEndsTheDelay(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, v *virtual) {
+		srv := v.serve(t, record(), getty.Config{DrainDelay: time.Hour}, nil)
+		down := make(chan error, 1)
+		go func() { down <- srv.Shutdown(t.Context()) }()
+		synctest.Wait()
+		begin := v.since()
+		must(t, srv.Close())
+		must(t, receive(t, down, "return of Shutdown"))
+		if v.since() != begin {
+			t.Errorf("it took %v", v.since()-begin)
+		}
+	})
+}
+
+// waving has a server say "bye" to each session.
+func waving(v *virtual, t *testing.T, r *recorder, cfg getty.Config, farewell func(*session)) *getty.Server[string] {
+	t.Helper()
+	v.farewell = farewell
+	return v.serve(t, r, cfg, nil)
+}
+
+// Told sessions go on, both ways, until the grace is over.
+func TestFarewellComesBeforeTheEnd(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, v *virtual) {
+		r, told := record(), atomic.Int64{}
+		r.onMessage = func(s *session, m string) error { return s.Send(m) }
+		srv := waving(v, t, r, getty.Config{GracePeriod: 10 * time.Second}, func(s *session) {
+			told.Add(1)
+			if err := s.Send("bye"); err != nil {
+				t.Error(err)
+			}
+		})
+		nc := v.dial(t)
+		v.dial(t)
+		tp := v.tape(nc)
+		begin, down := v.since(), make(chan error, 1)
+		go func() { down <- srv.Shutdown(t.Context()) }()
+		synctest.Wait()
+		time.Sleep(time.Second)
+		write(t, nc, "one more\n")
+		if got := tp.text(); got != "bye\none more\n" {
+			t.Errorf("the peer got %q", got)
+		}
+		must(t, nc.Close())
+		synctest.Wait()
+		if len(r.closed) != 1 {
+			t.Fatalf("%d sessions are closed, want the one whose peer left", len(r.closed))
+		}
+		_ = receive(t, r.closed, "OnClose")
+		const closeTimeout = time.Second // the other peer does not close by itself
+		v.wantEndAt(t, r, begin+10*time.Second+closeTimeout, getty.ErrShutdown)
+		must(t, receive(t, down, "return of Shutdown"))
+		if n := told.Load(); n != 2 {
+			t.Errorf("Farewell was called %d times for 2 sessions", n)
+		}
+	})
+}
+
+// With nobody left the grace is over.
+func TestFarewellEndsWithTheLastSession(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, v *virtual) {
+		srv := waving(v, t, record(), getty.Config{GracePeriod: time.Hour}, func(s *session) { _ = s.Close() })
+		for range 5 {
+			nc := v.dial(t)
+			go func() { _, _ = nc.Read(make([]byte, 100)); _ = nc.Close() }()
+		}
+		begin := v.since()
+		must(t, srv.Shutdown(t.Context()))
+		if took := v.since() - begin; took > time.Second {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
+// A session that is being opened meanwhile is told as well; one whose Farewell
+// fails ends alone; the deadline holds.
+func TestFarewellOfOddSessions(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, v *virtual) {
+		for name, farewell := range map[string]func(*session){
+			"panic": func(*session) { panic("farewell") },
+			"exit":  func(*session) { runtime.Goexit() },
+		} {
+			v.Network = newNetwork()
+			r, first := record(), atomic.Bool{}
+			srv := waving(v, t, r, getty.Config{GracePeriod: time.Second}, func(s *session) {
+				if first.CompareAndSwap(false, true) {
+					farewell(s)
+				}
+			})
+			v.dial(t)
+			v.dial(t)
+			must(t, srv.Shutdown(t.Context()))
+			one, two := receive(t, r.closed, "OnClose"), receive(t, r.closed, "OnClose")
+			if (one == nil) == (two == nil) && errors.Is(one, getty.ErrShutdown) == errors.Is(two, getty.ErrShutdown) {
+				t.Errorf("%s: the causes are %v and %v, want one of them to be the shutdown", name, one, two)
+			}
+		}
+		v.Network = newNetwork()
+		r, opening := record(), make(chan struct{})
+		r.onOpen = func(*session) error { <-opening; return nil }
+		told := make(chan struct{}, 1)
+		srv := waving(v, t, r, getty.Config{GracePeriod: time.Minute}, func(s *session) {
+			told <- struct{}{}
+			_ = s.Close()
+		})
+		v.dial(t)
+		down := make(chan error, 1)
+		go func() { down <- srv.Shutdown(t.Context()) }()
+		time.Sleep(2 * time.Second)
+		close(opening)
+		receive(t, told, "Farewell")
+		must(t, receive(t, down, "return of Shutdown"))
+
+		v.Network = newNetwork()
+		srv = waving(v, t, record(), getty.Config{GracePeriod: time.Hour}, func(*session) {})
+		v.dial(t)
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		begin := v.since()
+		if err := srv.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) || v.since()-begin != 3*time.Second {
+			t.Errorf("Shutdown returned %v after %v", err, v.since()-begin)
+		}
+	})
+}
+
+// Clients of a server that restarts come back one by one, not all at once.
+func TestClientsSpreadTheirReconnects(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const clients = 40
+		v := &virtual{Network: newNetwork(), ws: true, start: time.Now()}
+		srv := v.serve(t, record(), getty.Config{}, nil)
+		var mu sync.Mutex
+		var back []time.Duration
+		for range clients {
+			cfg := getty.ClientConfig{Spread: 10 * time.Second, StablePeriod: time.Millisecond, Dial: v.Dial}
+			cfg.OnReconnect = func(failures int, err error) {
+				if !errors.Is(err, getty.ErrRestart) {
+					return // a later attempt
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				back = append(back, v.since())
+			}
+			connected(t, "ws://server:1/", record(), cfg)
+		}
+		time.Sleep(time.Second)
+		begin := v.since()
+		must(t, srv.Shutdown(t.Context()))
+		v.serve(t, record(), getty.Config{}, nil)
+		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		mu.Lock()
+		defer mu.Unlock()
+		early := 0
+		for _, at := range back {
+			if at -= begin; at > 11*time.Second {
+				t.Errorf("a client comes back after %v", at)
+			} else if at < 5*time.Second {
+				early++
+			}
+		}
+		if len(back) != clients || early < clients/8 || early > clients-clients/8 {
+			t.Errorf("%d clients came back, %d of them in the first half of the time", len(back), early)
+		}
+	})
+}
+
+// The cause may come from the listener, too.
+func TestErrRestartSpreads(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, v *virtual) {
+		v.serve(t, record(), getty.Config{}, nil)
+		r := record()
+		url := map[bool]string{false: "tcp://server:1", true: "ws://server:1/"}[v.ws]
+		if v.tls {
+			t.Skip("nothing of it depends on TLS")
+		}
+		c := connected(t, url, r, getty.ClientConfig{Spread: time.Hour, StablePeriod: time.Millisecond, Dial: v.Dial})
+		s, err := c.Session(t.Context())
+		must(t, err)
+		time.Sleep(time.Second)
+		s.CloseWithCause(getty.ErrRestart)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if st := c.State(); st.Live != 0 || st.Failures != 0 {
+			t.Errorf("the state is %+v after a second", st)
+		}
+		must(t, c.Connect(t.Context()))
+		if v.since() > time.Hour+3*time.Second {
+			t.Errorf("it took %v", v.since())
+		}
+	})
+}
+
+// A retired session serves until there is another, and is not replaced twice.
+func TestRetire(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, v *virtual) {
+		if v.tls {
+			t.Skip("nothing of it depends on TLS")
+		}
+		r := record()
+		v.serve(t, r, getty.Config{}, nil)
+		url := map[bool]string{false: "tcp://server:1", true: "ws://server:1/"}[v.ws]
+		cr := record()
+		c := connected(t, url, cr, getty.ClientConfig{Spread: 10 * time.Second, Dial: v.Dial})
+		old, err := c.Session(t.Context())
+		must(t, err)
+		if !c.Retire(old) || c.Retire(old) {
+			t.Error("it is retired once")
+		}
+		for i := 0; ; i++ {
+			must(t, c.Send(t.Context(), strconv.Itoa(i)))
+			s, err := c.Session(t.Context())
+			must(t, err)
+			if s != old {
+				break
+			}
+			if v.since() > 11*time.Second {
+				t.Fatal("it is not replaced")
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		must(t, old.Send("last"))
+		must(t, old.Close())
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		st, stats := c.State(), c.Stats()
+		if st.Live != 1 || st.Failures != 0 || stats.Dials != 2 || stats.Reconnects != 1 {
+			t.Errorf("the state is %+v, the statistics are %+v", st, stats)
+		}
+		if len(cr.closed) != 1 {
+			t.Errorf("%d sessions are closed, want the retired one", len(cr.closed))
+		}
+		other := connected(t, url, record(), getty.ClientConfig{Dial: v.Dial})
+		foreign, err := other.Session(t.Context())
+		must(t, err)
+		if c.Retire(foreign) || c.Retire(old) {
+			t.Error("sessions are retired that are none of the pool's")
+		}
+	})
+}

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package getty
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Ready reports whether the server wants new connections: true until Shutdown or
+// Close begins. It is for the readiness probe of a load balancer.
+func (s *Server[M]) Ready() bool { return !s.leaving.Load() }
+
+// Shutdown ends the server in an order that lets its peers go elsewhere. Ready
+// turns false; for Config.DrainDelay everything else stays as it is. Then the
+// listeners are closed, and if there is a Farewell, each session is told and
+// goes on for up to Config.GracePeriod. Then each is closed like by
+// Session.Close with the cause ErrShutdown: what was accepted is flushed, and a
+// WebSocket peer is told CloseServiceRestart. At last it waits for all
+// callbacks, workers and goroutines.
+//
+// After a nil error nothing of the server runs. When ctx ends first, sessions
+// left are cut, and the error names the callbacks that are still running; so
+// does a Shutdown from inside a callback, which waits for itself.
+func (s *Server[M]) Shutdown(ctx context.Context) error {
+	if !s.leaving.Swap(true) && s.ep.cfg.DrainDelay > 0 {
+		delay, cancel := context.WithTimeout(ctx, s.ep.cfg.DrainDelay)
+		select {
+		case <-delay.Done():
+		case <-s.ep.quit:
+		}
+		cancel()
+	}
+	s.stopListening()
+	s.bidFarewell(ctx)
+	s.ep.refuse()
+	return s.ep.shutdown(ctx)
+}
+
+// Close stops listening and cuts every session with the cause ErrShutdown,
+// without flushing. It does not wait for callbacks; Shutdown after it does.
+func (s *Server[M]) Close() error {
+	s.leaving.Store(true)
+	s.stopListening()
+	s.ep.refuse()
+	s.ep.cutAll()
+	return nil
+}
+
+func (s *Server[M]) stopListening() {
+	s.ep.stop()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for l := range s.listeners {
+		_ = (*l).Close()
+	}
+}
+
+// acceptedTime is how long what was accepted before the end may take to become
+// a session: it has only to be asked for its address.
+const acceptedTime = time.Second
+
+// bidFarewell has Farewell called for all sessions, those that are still being
+// opened as well, and waits for them to end.
+func (s *Server[M]) bidFarewell(ctx context.Context) {
+	if s.Farewell == nil {
+		return
+	}
+	accepted, cancel := context.WithTimeout(ctx, acceptedTime)
+	_ = s.accepting.wait(accepted)
+	cancel()
+	s.mu.Lock()
+	if s.told == nil {
+		s.told = make(map[*core]bool)
+	}
+	s.mu.Unlock()
+	for _, c := range s.ep.snapshot(false) {
+		s.tell(c)
+	}
+	grace, cancel := context.WithTimeout(ctx, s.ep.cfg.GracePeriod)
+	defer cancel()
+	_ = s.ep.g.wait(grace)
+}
+
+// onListed tells a session that has opened after Shutdown began.
+func (s *Server[M]) onListed(c *core) {
+	if s.leaving.Load() {
+		s.tell(c)
+	}
+}
+
+// tell calls Farewell for a session, once, when the time has come.
+func (s *Server[M]) tell(c *core) {
+	s.mu.Lock()
+	again := s.told == nil || s.told[c]
+	if !again {
+		s.told[c] = true
+	}
+	s.mu.Unlock()
+	if again {
+		return
+	}
+	s.ep.g.spawn(func() {
+		if err := c.aside(func() { s.Farewell(c.top.(*Session[M])) }); err != nil {
+			c.closeWith(err)
+		}
+	})
+}
+
+// shutdown drains every session, and cuts those that are left when ctx ends.
+func (ep *endpoint) shutdown(ctx context.Context) error {
+	for _, c := range ep.snapshot(true) {
+		c.closeWith(ErrShutdown)
+	}
+	err := ep.g.wait(ctx)
+	if err == nil && ep.pool != nil {
+		err = ep.pool.g.wait(ctx)
+	}
+	if err == nil {
+		return nil
+	}
+	busy := ep.busy()
+	ep.cutAll()
+	return fmt.Errorf("getty: shutdown: %s: %w", busy, context.Cause(ctx))
+}
+
+func (ep *endpoint) cutAll() {
+	for _, c := range ep.snapshot(true) {
+		c.cut(ErrShutdown)
+	}
+}
+
+// busy names the callbacks that keep a shutdown waiting, the first few.
+func (ep *endpoint) busy() string {
+	const most = 3
+	var names []string
+	cs := ep.snapshot(true)
+	for _, c := range cs {
+		p := phase(c.phase.Load()).String()
+		c.mu.Lock()
+		if p == phaseNone.String() && c.timers != nil && c.timers.inCron.Load() {
+			p = "OnCron"
+		}
+		c.mu.Unlock()
+		if p != phaseNone.String() && len(names) < most {
+			names = append(names, fmt.Sprintf("session %d is in %s", c.id, p))
+		}
+	}
+	return strings.Join(append(names, fmt.Sprintf("%d sessions left", len(cs))), ", ")
+}
