@@ -39,11 +39,13 @@ func newCompressConn(raw conn, f *format) *compressConn {
 	return &compressConn{raw: raw, format: f, exp: f.expander(), head: f.head}
 }
 
-// compressHandshake exchanges preambles over raw. Only closing raw interrupts it.
+// compressHandshake exchanges preambles over raw, ahead of which in has been read.
+// Only closing raw interrupts it.
 // The client goes first: over a conn without buffers two writers would wait for
 // each other, and elsewhere it takes no longer.
-func compressHandshake(raw conn, f *format, client bool) (*compressConn, error) {
+func compressHandshake(raw conn, in window, f *format, client bool) (*compressConn, error) {
 	c := newCompressConn(raw, f)
+	c.src = in
 	if f.how.isRaw() {
 		return c, nil
 	}

@@ -33,9 +33,10 @@ type tlsConn struct {
 	control func()
 }
 
-// tlsHandshake runs the handshake of one side over raw. Only closing raw interrupts it.
-func tlsHandshake(raw conn, cfg *tls.Config, client bool) (*tlsConn, error) {
-	shim := &tlsShim{Conn: raw.netConn(), raw: raw, blocking: true}
+// tlsHandshake runs the handshake of one side over raw, ahead of which in has been
+// read. Only closing raw interrupts it.
+func tlsHandshake(raw conn, in window, cfg *tls.Config, client bool) (*tlsConn, error) {
+	shim := &tlsShim{Conn: raw.netConn(), raw: raw, in: in, blocking: true}
 	c := &tlsConn{raw: raw, shim: shim}
 	if client {
 		c.tls = tls.Client(shim, cfg)

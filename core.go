@@ -26,7 +26,7 @@ type core struct {
 	lim     *limits
 	kind    string        // the URL scheme
 	born    time.Duration // when OnOpen was called, on the endpoint's clock
-	host    string        // the remote IP address, if sessions are counted by it
+	origin  *origin       // nil unless there is something to it
 
 	timers *timers // nil unless cron, keepalive or a read timeout is set
 

@@ -77,7 +77,7 @@ func (ep *endpoint) now() time.Duration { return time.Since(ep.start) }
 
 // enter admits a new session or says why not. The caller goes on with start.
 func (ep *endpoint) enter(c *core) error {
-	addr := addrOf(c.conn.netConn().RemoteAddr())
+	addr := addrOf(c.remoteAddr())
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
 	if ep.closing {
@@ -88,7 +88,7 @@ func (ep *endpoint) enter(c *core) error {
 		return err
 	}
 	if ep.admitted.counts() && addr.IsValid() {
-		c.host = addr.String()
+		c.needOrigin().host = addr.String()
 	}
 	c.id = ep.ids.Add(1)
 	ep.sessions[c] = false
@@ -100,8 +100,8 @@ func (ep *endpoint) enter(c *core) error {
 func (ep *endpoint) remove(c *core) {
 	delete(ep.sessions, c)
 	ep.stopWorkers()
-	if c.host != "" {
-		addr, _ := netip.ParseAddr(c.host)
+	if c.origin != nil && c.origin.host != "" {
+		addr, _ := netip.ParseAddr(c.origin.host)
 		ep.admitted.leave(addr, ep.now())
 	}
 }
@@ -112,8 +112,16 @@ func (ep *endpoint) abandoned(c *core, err error) {
 	ep.remove(c)
 	ep.totals.Failed++
 	ep.mu.Unlock()
-	ep.failed(c.kind, c.conn.netConn().RemoteAddr(), err)
+	ep.failed(c.kind, c.remoteAddr(), err)
 	ep.g.done()
+}
+
+// lost is failed for what has not entered, and was not refused.
+func (ep *endpoint) lost(kind string, remote net.Addr, err error) {
+	ep.mu.Lock()
+	ep.totals.Failed++
+	ep.mu.Unlock()
+	ep.failed(kind, remote, err)
 }
 
 // failed reports a connection that did not become a session.
@@ -208,9 +216,8 @@ func (ep *endpoint) stopWorkers() {
 
 // info describes the session to an Observer.
 func (c *core) info() SessionInfo {
-	nc := c.conn.netConn()
 	return SessionInfo{
-		ID: c.id, Transport: c.kind, Local: nc.LocalAddr(), Remote: nc.RemoteAddr(),
+		ID: c.id, Transport: c.kind, Local: c.localAddr(), Remote: c.remoteAddr(),
 		Opened: c.ep.start.Add(c.born),
 	}
 }

@@ -118,7 +118,7 @@ func (c *core) cover(cfg *tls.Config, client bool) error {
 func (c *core) layers(cfg *tls.Config, client bool) (conn, error) {
 	cn := c.conn
 	if cfg != nil {
-		t, err := tlsHandshake(cn, cfg, client)
+		t, err := tlsHandshake(cn, c.in.moved(), cfg, client)
 		if err != nil {
 			return nil, err
 		}
@@ -126,7 +126,7 @@ func (c *core) layers(cfg *tls.Config, client bool) (conn, error) {
 		cn = t
 	}
 	if f := c.format(); f != nil {
-		z, err := compressHandshake(cn, f, client)
+		z, err := compressHandshake(cn, c.in.moved(), f, client)
 		if err != nil {
 			return nil, err
 		}

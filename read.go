@@ -42,6 +42,10 @@ var errFresh = errors.New("getty: fresh goroutine")
 func (c *core) readAll() error {
 	// What came with the handshake is there without a read.
 	ready := c.kept == 0 && c.in.len() > 0
+	if ready && c.bytesIn.Load() == 0 {
+		c.bytesIn.Add(int64(c.in.len() - c.in.headers))
+		c.in.headers = 0
+	}
 	for {
 		if had := c.in.len(); !ready {
 			if err := c.conn.read(&c.in); err != nil {

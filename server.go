@@ -214,14 +214,19 @@ func (s *Server[M]) session(kind string, cn conn) *Session[M] {
 // admit makes a session of an accepted connection, on a goroutine of its own.
 func (s *Server[M]) admit(nc net.Conn, t *target, cfg *tls.Config) {
 	defer s.ep.g.done()
-	ss := s.session(t.kind, newStreamConn(nc))
+	ss := s.session(t.kind, nil)
 	ss.frameFor(t, false)
-	err := s.ep.enter(&ss.core)
+	err := ss.accept(nc)
+	if err != nil {
+		s.ep.lost(t.kind, nc.RemoteAddr(), err)
+	} else if err = s.ep.enter(&ss.core); err != nil {
+		// Accepted and closed: the peer learns at once that there is no room.
+		s.ep.failed(t.kind, ss.remoteAddr(), err)
+	}
 	s.accepting.done()
 	if err != nil {
-		// Accepted and closed: the peer learns at once that there is no room.
+		ss.in.release()
 		_ = nc.Close()
-		s.ep.failed(t.kind, nc.RemoteAddr(), err)
 		return
 	}
 	_ = ss.start(cfg, false)

@@ -47,10 +47,10 @@ func (s *Session[M]) ID() uint64 { return s.id }
 func (s *Session[M]) Transport() string { return s.kind }
 
 // LocalAddr is the address of this side.
-func (s *Session[M]) LocalAddr() net.Addr { return s.conn.netConn().LocalAddr() }
+func (s *Session[M]) LocalAddr() net.Addr { return s.localAddr() }
 
 // RemoteAddr is the address of the peer.
-func (s *Session[M]) RemoteAddr() net.Addr { return s.conn.netConn().RemoteAddr() }
+func (s *Session[M]) RemoteAddr() net.Addr { return s.remoteAddr() }
 
 // NetConn is the conn below: exactly *net.TCPConn, *net.UnixConn, *tls.Conn, a
 // dialed *net.UDPConn, or what an injected listener or Dial hook gave. It serves

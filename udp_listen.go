@@ -200,8 +200,6 @@ func (s *Server[M]) servePackets(u *udpSocket, kind string) error {
 		ss := s.session(kind, p)
 		ss.lim, ss.opens = s.ep.udp.lim, true
 		ss.in.addRecord(first)
-		ss.in.headers = 0
-		ss.bytesIn.Store(int64(len(first)))
 		if err := s.ep.enter(&ss.core); err != nil {
 			_ = p.close()
 			ss.in.release()

@@ -44,6 +44,22 @@ func (in *window) used(n int) {
 	}
 }
 
+// add puts p behind the unused bytes.
+func (in *window) add(p []byte) {
+	for len(p) > 0 {
+		n := copy(in.space(), p)
+		in.filled(n)
+		p = p[n:]
+	}
+}
+
+// moved returns the window for another owner, and leaves an empty one.
+func (in *window) moved() window {
+	w := *in
+	*in = window{}
+	return w
+}
+
 // space returns room behind the unused bytes, at least a quarter of the buffer.
 func (in *window) space() []byte {
 	if in.buf == nil {

@@ -163,7 +163,11 @@ func (s *Server[M]) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	}
 	refusal.addTo(rw.Header())
 	http.Error(rw, refusal.Problem, refusal.StatusCode)
-	s.ep.refused(ss.kind, r.RemoteAddr, refusal)
+	remote, err := net.ResolveTCPAddr("tcp", r.RemoteAddr) // http has it as a string; never a name
+	if err != nil {
+		remote = nil
+	}
+	s.ep.lost(ss.kind, remote, refusal)
 }
 
 // hijack takes the conn over, with what has been read ahead.
@@ -174,11 +178,7 @@ func (w *webSocket) hijack(rw http.ResponseWriter) (net.Conn, error) {
 	}
 	if n := buffered.Reader.Buffered(); n > 0 {
 		ahead, _ := buffered.Peek(n)
-		for len(ahead) > 0 {
-			n := copy(w.c.in.space(), ahead)
-			w.c.in.filled(n)
-			ahead = ahead[n:]
-		}
+		w.c.in.add(ahead)
 	}
 	w.c.conn = newStreamConn(nc)
 	return nc, nc.SetDeadline(time.Time{})
@@ -194,16 +194,4 @@ func (s *Server[M]) adopt(ss *Session[M], nc net.Conn) {
 		return
 	}
 	go func() { _ = ss.start(nil, false) }()
-}
-
-// refused counts a request that did not become a session.
-func (ep *endpoint) refused(kind, remote string, err error) {
-	ep.mu.Lock()
-	ep.totals.Failed++
-	ep.mu.Unlock()
-	addr, aerr := net.ResolveTCPAddr("tcp", remote) // http has it as a string; never a name
-	if aerr != nil {
-		addr = nil
-	}
-	ep.failed(kind, addr, err)
 }

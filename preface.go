@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package getty
+
+import (
+	"fmt"
+	"net"
+	"runtime/debug"
+	"time"
+)
+
+// PrefacedConn is a conn in front of whose stream stands something that is not
+// the session's, such as the header of the PROXY protocol. A listener that is
+// given to Serve may yield it. Package proxyproto, a module of its own, has one.
+type PrefacedConn interface {
+	net.Conn
+
+	// Preface reads what stands in front. It is called once, before TLS and any
+	// other handshake, on a goroutine of its own, and must return when the conn is
+	// closed, as happens after HandshakeTimeout. An error ends the connection.
+	Preface() (Preface, error)
+}
+
+// Preface is what stood in front of a stream.
+type Preface struct {
+	// Conn is what the session is to use, such as the *net.TCPConn below. nil: the
+	// PrefacedConn itself.
+	Conn net.Conn
+	// Ahead are bytes of the stream that were read with the preface. They are
+	// copied.
+	Ahead []byte
+	// Local and Remote are the addresses of the session, for Guard and limits by
+	// address, too. nil: those of Conn.
+	Local, Remote net.Addr
+}
+
+// origin is where a session comes from, as far as its conn does not tell.
+type origin struct {
+	host          string   // the IP address, if sessions are counted by it
+	local, remote net.Addr // from a Preface; nil: the conn's
+}
+
+// localAddr and remoteAddr are the addresses of a session.
+func (c *core) localAddr() net.Addr {
+	if c.origin != nil && c.origin.local != nil {
+		return c.origin.local
+	}
+	return c.conn.netConn().LocalAddr()
+}
+
+func (c *core) remoteAddr() net.Addr {
+	if c.origin != nil && c.origin.remote != nil {
+		return c.origin.remote
+	}
+	return c.conn.netConn().RemoteAddr()
+}
+
+// needOrigin returns the session's origin, made when first needed.
+func (c *core) needOrigin() *origin {
+	if c.origin == nil {
+		c.origin = new(origin)
+	}
+	return c.origin
+}
+
+// accept gives a session the conn that was accepted, behind its preface.
+func (c *core) accept(nc net.Conn) (err error) {
+	p, ok := nc.(PrefacedConn)
+	if !ok {
+		c.conn = newStreamConn(nc)
+		return nil
+	}
+	timeout := time.AfterFunc(c.ep.cfg.HandshakeTimeout, func() { _ = nc.Close() })
+	defer func() {
+		if r := recover(); r != nil {
+			err = &PanicError{Value: r, Stack: debug.Stack()}
+		}
+		if !timeout.Stop() {
+			err = ErrHandshakeTimeout
+		}
+		if err != nil {
+			err = fmt.Errorf("getty: preface: %w", err)
+		}
+	}()
+	pre, err := p.Preface()
+	if err != nil {
+		return err
+	}
+	if pre.Conn == nil {
+		pre.Conn = nc
+	}
+	c.conn = newStreamConn(pre.Conn)
+	if pre.Local != nil || pre.Remote != nil {
+		o := c.needOrigin()
+		o.local, o.remote = pre.Local, pre.Remote
+	}
+	c.in.add(pre.Ahead)
+	return nil
+}

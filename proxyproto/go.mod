@@ -1,0 +1,13 @@
+module github.com/getty-net/getty/proxyproto
+
+go 1.26
+
+replace github.com/getty-net/getty => ..
+
+require (
+	github.com/getty-net/getty v0.0.0-00010101000000-000000000000
+	github.com/pires/go-proxyproto v0.15.0
+	go.uber.org/goleak v1.3.0
+)
+
+require github.com/klauspost/compress v1.20.3 // indirect

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package proxyproto_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/getty-net/getty"
+	"github.com/getty-net/getty/codec"
+	"github.com/getty-net/getty/proxyproto"
+	pires "github.com/pires/go-proxyproto"
+)
+
+func TestHeadersOfBothVersions(t *testing.T) {
+	for name, tc := range map[string]struct {
+		version  byte
+		from, to string
+	}{
+		"v1 IPv4": {1, "192.0.2.7:4711", "198.51.100.1:443"},
+		"v1 IPv6": {1, "[2001:db8::7]:4711", "[2001:db8::1]:443"},
+		"v2 IPv4": {2, "192.0.2.7:4711", "198.51.100.1:443"},
+		"v2 IPv6": {2, "[2001:db8::7]:4711", "[2001:db8::1]:443"},
+	} {
+		for _, bytewise := range []bool{false, true} {
+			t.Run(name, func(t *testing.T) {
+				s := serve(t, getty.Config{}, plain)
+				nc := s.dial(t)
+				p := append(header(t, tc.version, tc.from, tc.to), "hello\n"...)
+				if bytewise {
+					for _, b := range p {
+						_, err := nc.Write([]byte{b})
+						must(t, err)
+					}
+				} else { // what comes with the header is not lost
+					_, err := nc.Write(p)
+					must(t, err)
+				}
+				echoes(t, nc, "hello")
+				o := receive(t, s.opened, "session")
+				if o.remote != tc.from || o.local != tc.to || !o.raw {
+					t.Errorf("the session is %+v, want from %s to %s, on the socket itself", o, tc.from, tc.to)
+				}
+				if st := s.Stats(); st.BytesIn != 6 {
+					t.Errorf("%d bytes are counted, want those of the message", st.BytesIn)
+				}
+			})
+		}
+	}
+}
+
+// Behind the header is whatever the session is: TLS, WebSocket, compression.
+func TestOtherLayersFollow(t *testing.T) {
+	cert, roots := certificate(t)
+	server := &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
+	for name, tc := range map[string]struct {
+		url string
+		cfg getty.Config
+		how func(*getty.Server[string], net.Listener) error
+	}{
+		"tls": {"tls://", getty.Config{}, (*getty.Server[string]).ServeTLS},
+		"ws": {"ws://", getty.Config{}, func(s *getty.Server[string], l net.Listener) error {
+			return s.ServeWebSocket(l, "")
+		}},
+		"wss": {"wss://", getty.Config{}, func(s *getty.Server[string], l net.Listener) error {
+			return s.ServeWebSocketTLS(l, "")
+		}},
+		"zstd": {"tcp://", getty.Config{Compression: getty.CompressZstd}, plain},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := tc.cfg
+			cfg.TLS = server
+			s := serve(t, cfg, tc.how)
+			got := make(chan string, 1)
+			cc := getty.ClientConfig{Config: tc.cfg, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+				var d net.Dialer
+				nc, err := d.DialContext(ctx, network, address)
+				if err == nil {
+					_, err = nc.Write(header(t, 2, "192.0.2.7:4711", "198.51.100.1:443"))
+				}
+				return nc, err
+			}}
+			cc.TLS = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+			c, err := getty.NewClient(tc.url+s.addr, codec.Line{}, getty.EventFuncs[string]{
+				Message: func(_ *getty.Session[string], m string) error { got <- m; return nil },
+			}, cc)
+			must(t, err)
+			ctx, cancel := context.WithTimeout(context.Background(), limit)
+			defer cancel()
+			must(t, c.Send(ctx, "hello"))
+			if m := receive(t, got, "answer"); m != "hello" {
+				t.Errorf("%q came back", m)
+			}
+			if o := receive(t, s.opened, "session"); o.remote != "192.0.2.7:4711" {
+				t.Errorf("the session is %+v", o)
+			}
+			must(t, c.Shutdown(ctx))
+		})
+	}
+}
+
+// Only who is trusted may say where it comes from, and must.
+func TestTrust(t *testing.T) {
+	s := serve(t, getty.Config{}, plain, "203.0.113.0/24")
+	nc := s.dial(t)
+	_, err := nc.Write(append(header(t, 1, "192.0.2.7:4711", "198.51.100.1:443"), "hello\n"...))
+	must(t, err)
+	line, err := bufio.NewReader(nc).ReadString('\n')
+	if err != nil || !strings.HasPrefix(line, "PROXY TCP4") {
+		t.Errorf("%q came back, error %v: a forged header is data", line, err)
+	}
+	if o := receive(t, s.opened, "session"); o.remote != nc.LocalAddr().String() {
+		t.Errorf("the session comes from %s", o.remote)
+	}
+
+	s = serve(t, getty.Config{}, plain)
+	nc = s.dial(t)
+	_, err = nc.Write([]byte("hello\n"))
+	must(t, err)
+	if err := receive(t, s.failed, "failure"); !errors.Is(err, proxyproto.ErrNoHeader) {
+		t.Errorf("it failed with %v", err)
+	}
+	if _, err := nc.Read(make([]byte, 1)); err == nil {
+		t.Error("the connection is open")
+	}
+	if st := s.Stats(); st.Failed != 1 || st.Opening != 0 {
+		t.Errorf("the statistics are %+v", st)
+	}
+}
+
+// LOCAL is the load balancer itself, asking after the server's health.
+func TestLocalCommand(t *testing.T) {
+	s := serve(t, getty.Config{}, plain)
+	nc := s.dial(t)
+	p, err := (&pires.Header{Version: 2, Command: pires.LOCAL, TransportProtocol: pires.UNSPEC}).Format()
+	must(t, err)
+	_, err = nc.Write(append(p, "hello\n"...))
+	must(t, err)
+	echoes(t, nc, "hello")
+	if o := receive(t, s.opened, "session"); o.remote != nc.LocalAddr().String() {
+		t.Errorf("the session comes from %s", o.remote)
+	}
+}
+
+// A header that does not come holds nobody up, and not for ever.
+func TestASlowHeader(t *testing.T) {
+	s := serve(t, getty.Config{HandshakeTimeout: 200 * time.Millisecond}, plain)
+	slow, fast := s.dial(t), s.dial(t)
+	_, err := slow.Write([]byte("PROXY "))
+	must(t, err)
+	_, err = fast.Write(append(header(t, 1, "192.0.2.7:4711", "198.51.100.1:443"), "hello\n"...))
+	must(t, err)
+	echoes(t, fast, "hello")
+	if err := receive(t, s.failed, "failure"); !errors.Is(err, getty.ErrHandshakeTimeout) {
+		t.Errorf("it failed with %v", err)
+	}
+	if _, err := slow.Read(make([]byte, 1)); err == nil {
+		t.Error("the connection is open")
+	}
+}
+
+func TestMalformedHeaders(t *testing.T) {
+	for name, p := range map[string]string{
+		"v1":      "PROXY TCP4 nobody 198.51.100.1 1 2\r\n",
+		"v1 long": "PROXY TCP4 " + strings.Repeat("1", 500),
+		"v2":      "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x01x",
+		"v2 half": "\r\n\r\n\x00\r\nQUIT\n\x2f\xff",
+		"cut":     "PRO",
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := serve(t, getty.Config{}, plain)
+			nc := s.dial(t)
+			_, err := nc.Write([]byte(p))
+			must(t, err)
+			must(t, nc.(*net.TCPConn).CloseWrite())
+			if err := receive(t, s.failed, "failure"); err == nil || errors.Is(err, getty.ErrHandshakeTimeout) {
+				t.Errorf("it failed with %v", err)
+			}
+		})
+	}
+}
+
+// Limits by address go by the client's.
+func TestGuardGoesByTheClient(t *testing.T) {
+	list := getty.NewAccessList(nil, []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")})
+	s := serve(t, getty.Config{MaxSessionsPerAddr: 1, Guard: getty.Guard{Access: list}}, plain)
+	for _, tc := range []struct {
+		from string
+		want error
+	}{
+		{"198.51.100.1:1", nil},
+		{"198.51.100.2:1", nil},
+		{"198.51.100.1:2", getty.ErrTooManySessions},
+		{"192.0.2.1:1", getty.ErrDenied},
+	} {
+		nc := s.dial(t)
+		_, err := nc.Write(header(t, 2, tc.from, "198.51.100.9:443"))
+		must(t, err)
+		if tc.want == nil {
+			receive(t, s.opened, "session")
+		} else if err := receive(t, s.failed, "refusal"); !errors.Is(err, tc.want) {
+			t.Errorf("%s: refused with %v, want %v", tc.from, err, tc.want)
+		}
+	}
+}
