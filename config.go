@@ -90,7 +90,8 @@ type Config struct {
 	// WebSocket configures ws:// and wss:// URLs and ServeHTTP.
 	WebSocket WebSocketConfig
 
-	// TLS configures tls:// URLs and ServeTLS. A server needs a certificate. For
+	// TLS configures tls:// URLs and ServeTLS. A server needs a certificate; one
+	// that GetCertificate gives can be replaced without a restart. For
 	// a client nil means verifying with the system's roots; ServerName defaults
 	// to the host of the URL.
 	TLS *tls.Config

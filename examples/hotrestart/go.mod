@@ -1,0 +1,13 @@
+module github.com/getty-net/getty/examples/hotrestart
+
+go 1.26
+
+replace github.com/getty-net/getty => ../..
+
+require (
+	github.com/cloudflare/tableflip v1.2.3
+	github.com/getty-net/getty v0.0.0-00010101000000-000000000000
+	go.uber.org/goleak v1.3.0
+)
+
+require github.com/klauspost/compress v1.20.3 // indirect

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build !windows
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/getty-net/getty"
+)
+
+const limit = 60 * time.Second
+
+// bin is the program.
+var bin string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "hotrestart")
+	if err == nil {
+		bin = filepath.Join(dir, "hotrestart")
+		var out []byte
+		if out, err = exec.Command("go", "build", "-o", bin, ".").CombinedOutput(); err != nil {
+			err = fmt.Errorf("%w\n%s", err, out)
+		}
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		_ = os.RemoveAll(dir)
+		os.Exit(code)
+	}))
+}
+
+// program is the example, in all its generations.
+type program struct {
+	t    *testing.T
+	out  *bufio.Scanner
+	addr string
+	pid  int // of the newest
+}
+
+// start runs the example and waits until it listens.
+func start(t *testing.T, cmd *exec.Cmd) *program {
+	t.Helper()
+	r, w, err := os.Pipe() // not StdoutPipe: successors write to it, too
+	must(t, err)
+	t.Cleanup(func() { _ = r.Close() })
+	cmd.Stdout, cmd.Stderr = w, t.Output()
+	must(t, cmd.Start())
+	must(t, w.Close())
+	p := &program{t: t, out: bufio.NewScanner(r)}
+	p.next()
+	t.Cleanup(func() {
+		_ = syscall.Kill(p.pid, syscall.SIGTERM)
+		_ = cmd.Wait()
+		_, _ = io.Copy(io.Discard, r) // until the last of them has ended
+	})
+	return p
+}
+
+// next waits for a process that listens.
+func (p *program) next() {
+	p.t.Helper()
+	for p.out.Scan() {
+		var pid int
+		var addr string
+		if n, _ := fmt.Sscanf(p.out.Text(), "process %d is listening on %s", &pid, &addr); n == 2 {
+			p.pid, p.addr = pid, addr
+			return
+		}
+	}
+	p.t.Fatal("no process is listening")
+}
+
+// upgrade has the newest process replaced.
+func (p *program) upgrade() {
+	p.t.Helper()
+	old := p.pid
+	must(p.t, syscall.Kill(old, syscall.SIGHUP))
+	p.next()
+	if p.pid == old {
+		p.t.Fatal("the same process is listening")
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// load sends numbered lines until it is stopped, and keeps the books.
+type load struct {
+	*caller
+	sent    atomic.Int64
+	mu      sync.Mutex
+	waiting map[string]bool
+	twice   int
+	stop    context.CancelFunc
+	senders sync.WaitGroup
+}
+
+func (l *load) answered(line string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.waiting[line] {
+		l.twice++
+	}
+	delete(l.waiting, line)
+}
+
+func begin(t *testing.T, addr string) *load {
+	t.Helper()
+	l := &load{waiting: map[string]bool{}}
+	c, err := newCaller("tcp://"+addr, 8, l.answered, getty.ClientConfig{Spread: 100 * time.Millisecond})
+	must(t, err)
+	l.caller = c
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	must(t, c.client.Connect(ctx))
+	stopped := make(chan struct{})
+	l.stop = sync.OnceFunc(func() { close(stopped); l.senders.Wait(); cancel() })
+	for range 4 {
+		l.senders.Go(func() {
+			for {
+				select {
+				case <-stopped:
+					return
+				default:
+				}
+				line := strconv.FormatInt(l.sent.Add(1), 10)
+				l.mu.Lock()
+				l.waiting[line] = true
+				busy := len(l.waiting) > 1000
+				l.mu.Unlock()
+				if err := l.send(ctx, line); err != nil {
+					t.Errorf("line %s: %v", line, err)
+					return
+				}
+				if busy {
+					time.Sleep(time.Millisecond) // a pace, nothing waits for it
+				}
+			}
+		})
+	}
+	t.Cleanup(l.stop)
+	return l
+}
+
+// settle waits until every line has its answer.
+func (l *load) settle(t *testing.T) {
+	t.Helper()
+	l.stop()
+	end := time.After(limit)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for {
+		l.mu.Lock()
+		left, twice := len(l.waiting), l.twice
+		l.mu.Unlock()
+		if left == 0 {
+			if twice > 0 {
+				t.Errorf("%d answers came twice", twice)
+			}
+			break
+		}
+		select {
+		case <-tick.C:
+		case <-end:
+			t.Fatalf("%d of %d lines have no answer", left, l.sent.Load())
+		}
+	}
+	st := l.client.Stats()
+	if st.DialFailures > 0 {
+		t.Errorf("%d of %d connects were refused", st.DialFailures, st.Dials)
+	}
+	t.Logf("%d lines, %d connects, causes %v", l.sent.Load(), st.Dials, st.Causes)
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	must(t, l.client.Shutdown(ctx))
+}
+
+// sends lets the load go on for n lines.
+func (l *load) sends(t *testing.T, n int64) {
+	t.Helper()
+	to := l.sent.Load() + n
+	for end := time.Now().Add(limit); l.sent.Load() < to; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("nothing is sent any more")
+		}
+	}
+}
+
+func TestNoMessageIsLost(t *testing.T) {
+	cmd := exec.Command(bin, "-listen", "127.0.0.1:0")
+	p := start(t, cmd)
+	l := begin(t, p.addr)
+	for range 3 {
+		l.sends(t, 3000)
+		p.upgrade()
+	}
+	l.sends(t, 3000)
+	l.settle(t)
+}
+
+// systemd opens the socket, and hands it over as descriptor 3.
+func TestSocketActivation(t *testing.T) {
+	tl, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	f, err := tl.(*net.TCPListener).File()
+	must(t, err)
+	addr := tl.Addr().String()
+	must(t, tl.Close())
+	cmd := exec.Command("sh", "-c", `LISTEN_FDS=1 LISTEN_PID=$$ exec "$0" -listen ignored`, bin)
+	cmd.ExtraFiles = []*os.File{f}
+	p := start(t, cmd)
+	must(t, f.Close())
+	if p.addr != addr {
+		t.Fatalf("it listens on %s, not on systemd's %s", p.addr, addr)
+	}
+	l := begin(t, addr)
+	l.sends(t, 1000)
+	p.upgrade()
+	l.sends(t, 1000)
+	l.settle(t)
+}
+
+func TestASuccessorThatFailsChangesNothing(t *testing.T) {
+	cmd := exec.Command(bin, "-listen", "127.0.0.1:0")
+	p := start(t, cmd)
+	l := begin(t, p.addr)
+	must(t, os.Rename(bin, bin+".gone"))
+	must(t, syscall.Kill(p.pid, syscall.SIGHUP))
+	l.sends(t, 1000)
+	must(t, os.Rename(bin+".gone", bin))
+	p.upgrade()
+	l.sends(t, 1000)
+	l.settle(t)
+}

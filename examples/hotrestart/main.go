@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build !windows
+
+// Command hotrestart is an echo server for lines that is replaced while it runs:
+// on SIGHUP it starts its successor from the same path, which takes the listener
+// over, and drains. No connection is refused meanwhile, and clients that know its
+// farewell lose no message.
+//
+// The listener may come from systemd (LISTEN_FDS); without, it is opened here. On
+// SIGTERM the server drains and ends.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log"
+	"net"
+	"os"
+	"os/signal"
+	"strconv"
+	"syscall"
+
+	"github.com/cloudflare/tableflip"
+
+	"github.com/getty-net/getty"
+	"github.com/getty-net/getty/codec"
+)
+
+// farewell tells a client to go elsewhere, in the words of this protocol.
+const farewell = "!bye"
+
+func main() {
+	listen := flag.String("listen", "127.0.0.1:9000", "`address` to serve, unless systemd has given a socket")
+	flag.Parse()
+	if err := run(*listen); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run(address string) error {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, os.Interrupt)
+	upgrader, err := tableflip.New(tableflip.Options{})
+	if err != nil {
+		return err
+	}
+	defer upgrader.Stop()
+	l, err := listener(upgrader.Fds, address)
+	if err != nil {
+		return err
+	}
+	srv, err := getty.NewServer(codec.Line{}, echo{}, getty.Config{})
+	if err != nil {
+		return err
+	}
+	srv.Farewell = func(s *getty.Session[string]) { _ = s.Send(farewell) }
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(l) }()
+
+	if err := upgrader.Ready(); err != nil { // the predecessor, if there is one, drains from here on
+		return err
+	}
+	fmt.Println("process", os.Getpid(), "is listening on", l.Addr())
+	await(signals, upgrader, served)
+	ctx, cancel := context.WithTimeout(context.Background(), getty.DefaultDrainTimeout)
+	defer cancel()
+	return srv.Shutdown(ctx)
+}
+
+// await returns when a successor is ready, or the server is to end.
+func await(signals <-chan os.Signal, upgrader *tableflip.Upgrader, served <-chan error) {
+	for {
+		select {
+		case sig := <-signals:
+			if sig != syscall.SIGHUP {
+				return
+			}
+			if err := upgrade(upgrader); err != nil {
+				log.Print("no successor: ", err) // so this one goes on
+			}
+		case <-upgrader.Exit():
+			return
+		case err := <-served:
+			log.Print(err)
+			return
+		}
+	}
+}
+
+// upgrade starts a successor, once the predecessor has drained.
+func upgrade(upgrader *tableflip.Upgrader) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*getty.DefaultDrainTimeout)
+	defer cancel()
+	if err := upgrader.WaitForParent(ctx); err != nil {
+		return err
+	}
+	return upgrader.Upgrade()
+}
+
+// listener takes over what a predecessor or systemd has opened.
+func listener(fds *tableflip.Fds, address string) (net.Listener, error) {
+	inherited, err := fds.Listener("tcp", address)
+	if err != nil || inherited != nil {
+		return inherited, err
+	}
+	if os.Getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) || os.Getenv("LISTEN_FDS") != "1" {
+		return fds.Listen("tcp", address)
+	}
+	const first = 3 // sd_listen_fds(3)
+	f := os.NewFile(first, "systemd")
+	defer f.Close()
+	l, err := net.FileListener(f)
+	if err != nil {
+		return nil, err
+	}
+	tl, ok := l.(*net.TCPListener)
+	if !ok {
+		return nil, errors.Join(fmt.Errorf("systemd's socket is %s, want tcp", l.Addr().Network()), l.Close())
+	}
+	return tl, fds.AddListener("tcp", address, tl)
+}
+
+// echo answers each line with itself.
+type echo struct{ getty.NopEvents[string] }
+
+func (echo) OnMessage(s *getty.Session[string], line string) error { return s.Send(line) }
