@@ -39,7 +39,6 @@ type endpoint struct {
 // and OnClose.
 type watcher interface {
 	created(s *session)
-	opening()
 	opened(s *session)
 	closed(s *session, id uint64, cause error)
 	misconfigured(err error)
@@ -53,12 +52,6 @@ func (ep *endpoint) GetTaskPool() gxsync.GenericTaskPool { return ep.pool }
 func (x EndPointType) isStream() bool    { return x == TCP_CLIENT || x == TCP_SERVER }
 func (x EndPointType) isUDP() bool       { return x == UDP_CLIENT || x == UDP_ENDPOINT }
 func (x EndPointType) isWebSocket() bool { return !x.isStream() && !x.isUDP() }
-
-func (ep *endpoint) opening(s *session) {
-	if ep.watch != nil {
-		ep.watch.opening()
-	}
-}
 
 func (ep *endpoint) opened(s *session) {
 	if ep.watch != nil {

@@ -169,7 +169,6 @@ func (e *engineSide) OnOpen(es *engine.Session[any]) error {
 	if err := s.sendEarlier(engineLink{es}); err != nil {
 		return err
 	}
-	ep.opening(s)
 	if err := s.set.Load().listener.OnOpen(s); err != nil {
 		return err
 	}
