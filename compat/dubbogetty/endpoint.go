@@ -111,7 +111,9 @@ func (ep *endpoint) adopt(es *engine.Session[any], u *engine.Setup[any]) error {
 	u.Codec, u.Events = (*engineSide)(s), (*engineSide)(s)
 	u.CloseTimeout = max(min(set.wait, set.read), time.Millisecond)
 	if ep.kind.isWebSocket() && set.maxMsg > 0 {
-		u.MaxMessageSize = min(set.maxMsg, math.MaxInt32)
+		// One more than a message may have, so that a longer one can be told.
+		s.limit = min(set.maxMsg, math.MaxInt32-1)
+		u.MaxMessageSize = s.limit + 1
 	}
 	switch {
 	case ep.kind.isWebSocket():
