@@ -20,10 +20,12 @@ var fast = getty.WithReconnectInterval(int(10 * time.Millisecond))
 func restart(t *testing.T, tr transport) (client getty.Client, r *recorder) {
 	t.Helper()
 	r = record()
-	s, addr := serve(t, tr, with(record()))
+	server := record()
+	s, addr := serve(t, tr, with(server))
 	client = connect(t, tr, addr, 2, with(r), fast)
 	for range 2 {
 		receive(t, r.opened, "session")
+		receive(t, server.opened, "session of the server") // what it has not accepted yet is reset
 	}
 	s.Close()
 	for range 2 {
