@@ -58,23 +58,17 @@ func TestRunEventLoopAgain(t *testing.T) {
 	}
 }
 
-// TestD17ReconnectOnEOF is what dropin.SetReconnectOnEOF and the environment choose.
+// TestD17ReconnectOnEOF is what dropin.SetReconnectOnEOF chooses.
 func TestD17ReconnectOnEOF(t *testing.T) {
-	t.Setenv(dropin.ReconnectEnv, "1")
-	for _, name := range []string{"environment", "function"} { // the environment counts until the first call
-		if name == "function" {
-			t.Setenv(dropin.ReconnectEnv, "")
-			dropin.SetReconnectOnEOF(true)
-			t.Cleanup(func() { dropin.SetReconnectOnEOF(false) })
-		}
-		for _, tr := range transports[:2] {
-			t.Run(tr.name+"-"+name, func(t *testing.T) {
-				_, r := restart(t, tr)
-				for range 2 {
-					receive(t, r.opened, "session after EOF")
-				}
-			})
-		}
+	dropin.SetReconnectOnEOF(true)
+	t.Cleanup(func() { dropin.SetReconnectOnEOF(false) })
+	for _, tr := range transports[:2] {
+		t.Run(tr.name, func(t *testing.T) {
+			_, r := restart(t, tr)
+			for range 2 {
+				receive(t, r.opened, "session after EOF")
+			}
+		})
 	}
 }
 
