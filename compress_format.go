@@ -23,8 +23,16 @@ type format struct {
 	expander func() expander
 }
 
-// newFormat makes the format of an endpoint; nil for none.
-func newFormat(how Compression) *format {
+// newFormat makes the format of an endpoint, with Limits.MaxExpansion; nil for none.
+func newFormat(how Compression, ratio int) *format {
+	f := formatOf(how)
+	if f != nil {
+		f.ratio = ratio
+	}
+	return f
+}
+
+func formatOf(how Compression) *format {
 	half := func(n int) int { return n/2 + 64 }
 	switch how &^ compressRaw {
 	case CompressFlate:

@@ -119,7 +119,7 @@ var clientSettings = []setting{
 // withoutRange are the fields of which every value is allowed, or checked elsewhere.
 var withoutRange = []string{
 	"Config", "Codec", "Events", "Keepalive.Frame", "Executor", "TLS", "Control", "Logger", "Observer",
-	"Dial", "OnReconnect", "OnGiveUp", "UDP.NoOffload", "Guard.Access", "Limits.Throttle",
+	"Dial", "OnReconnect", "OnGiveUp", "UDP.NoOffload", "Guard.Access", "Limits.Throttle", "Deflate",
 	"WebSocket.Subprotocols", "WebSocket.Origins", "WebSocket.CheckOrigin", "WebSocket.Header", "WebSocket.Proxy",
 	"WebSocket.Deflate.Enabled", "WebSocket.Deflate.ContextTakeover",
 }

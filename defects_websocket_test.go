@@ -335,3 +335,19 @@ func TestPingElsewhere(t *testing.T) {
 		}
 	})
 }
+
+// TestD32TooLongForTheCodec: a message that WebSocket lets pass and the codec
+// finds too long is too big, not malformed.
+func TestD32TooLongForTheCodec(t *testing.T) {
+	eachWebSocket(t, func(t *testing.T, tr transport) {
+		_, url := serve(t, tr, record(), getty.Config{MaxMessageSize: 1000}, func(srv *getty.Server[string]) {
+			srv.Configure = with(decodeFunc(func([]byte) (string, int, error) { return "", 1001, nil }))
+		})
+		told := record()
+		must(t, dial(t, url, told, getty.Config{}).Send("announced"))
+		var ce *getty.CloseError
+		if cause := receive(t, told.closed, "OnClose"); !errors.As(cause, &ce) || ce.Code != getty.CloseMessageTooBig {
+			t.Errorf("the cause is %v", cause)
+		}
+	})
+}

@@ -43,6 +43,7 @@ type endpoint struct {
 	totals   Stats
 	causes   map[string]int64
 	refusals map[string]int64
+	own      map[Compression]*format // of sessions with a compression of their own
 }
 
 // init completes and checks the configuration.
@@ -62,14 +63,25 @@ func (ep *endpoint) init(cfg Config, prefix string) error {
 		ep.exec = ep.pool
 	}
 	ep.admitted.init(&ep.cfg)
-	if ep.format = newFormat(cfg.Compression); ep.format != nil {
-		ep.format.ratio = cfg.Limits.MaxExpansion
-	}
+	ep.format = newFormat(cfg.Compression, cfg.Limits.MaxExpansion)
 	ep.quit = make(chan struct{})
 	ep.sessions = make(map[*core]bool)
 	ep.causes = make(map[string]int64)
 	ep.refusals = make(map[string]int64)
 	return nil
+}
+
+// formatOf is the format of a session with a compression of its own.
+func (ep *endpoint) formatOf(how Compression) *format {
+	ep.mu.Lock()
+	defer ep.mu.Unlock()
+	if ep.own[how] == nil {
+		if ep.own == nil {
+			ep.own = make(map[Compression]*format)
+		}
+		ep.own[how] = newFormat(how, ep.cfg.Limits.MaxExpansion)
+	}
+	return ep.own[how]
 }
 
 // now is the time since the endpoint was made; it never is 0 in a session.

@@ -45,14 +45,14 @@ func (c *core) localAddr() net.Addr {
 	if c.origin != nil && c.origin.local != nil {
 		return c.origin.local
 	}
-	return c.conn.netConn().LocalAddr()
+	return c.netConn().LocalAddr()
 }
 
 func (c *core) remoteAddr() net.Addr {
 	if c.origin != nil && c.origin.remote != nil {
 		return c.origin.remote
 	}
-	return c.conn.netConn().RemoteAddr()
+	return c.netConn().RemoteAddr()
 }
 
 // needOrigin returns the session's origin, made when first needed.

@@ -90,10 +90,10 @@ func closeCode(cause error) (code int, reason string) {
 		return ce.Code, ce.Reason
 	case errors.Is(cause, ErrProtocol), errors.Is(cause, io.ErrUnexpectedEOF):
 		return CloseProtocolError, ""
+	case errors.Is(cause, ErrMessageTooLong): // also within a message of WebSocket's
+		return CloseMessageTooBig, ""
 	case errors.Is(cause, ErrInvalidUTF8), errors.As(cause, new(unitError)):
 		return CloseInvalidPayload, ""
-	case errors.Is(cause, ErrMessageTooLong):
-		return CloseMessageTooBig, ""
 	case errors.Is(cause, ErrShutdown):
 		return CloseServiceRestart, ""
 	case errors.Is(cause, ErrIdle), errors.Is(cause, ErrKeepalive):

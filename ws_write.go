@@ -27,7 +27,7 @@ func (w *webSocket) end(dst []byte, start int) ([]byte, error) {
 		return dst[:start], ErrInvalidUTF8
 	}
 	compressed := false
-	if w.deflate != nil && len(dst) > at {
+	if w.deflate != nil && !w.plain && len(dst) > at {
 		packed := w.deflate.deflate(dst[at:])
 		// A decoder with context must see every message that the encoder saw.
 		if compressed = w.deflate.keepOut || len(packed.B) < len(dst)-at; compressed {
@@ -71,11 +71,11 @@ type readyKey struct {
 // Clients mask each frame with a key of its own, and with context takeover a
 // frame depends on what was sent before.
 func (w *webSocket) prepared(p *Prepared) []byte {
-	if w.client || (w.deflate != nil && w.deflate.keepOut) {
+	if w.client || (w.deflate != nil && w.deflate.keepOut && !w.plain) {
 		return nil
 	}
 	key := readyKey{op: w.messageType()}
-	if w.deflate != nil && len(p.frame) > 0 {
+	if w.deflate != nil && !w.plain && len(p.frame) > 0 {
 		key.bits = w.deflate.bitsOut
 	}
 	if ready, ok := p.ready.Load(key); ok {

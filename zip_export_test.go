@@ -11,7 +11,7 @@ type ZipStream struct {
 
 // NewZipStream makes the halves of how.
 func NewZipStream(how Compression) *ZipStream {
-	c := newCompressConn(nil, newFormat(how))
+	c := newCompressConn(nil, newFormat(how, 0))
 	return &ZipStream{c.format, c.exp, []byte(c.head)}
 }
 

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package getty_test
+
+import (
+	"testing"
+	"time"
+
+	gxtime "github.com/dubbogo/gost/time"
+	"go.uber.org/goleak"
+
+	"github.com/apache/dubbo-getty"
+)
+
+// TestTimerWheel: gost's is running, which dubbo-go takes for granted.
+func TestTimerWheel(t *testing.T) {
+	receive(t, gxtime.After(time.Millisecond), "tick")
+}
+
+func TestMain(m *testing.M) {
+	getty.SetLogger(nil)
+	goleak.VerifyTestMain(m, goleak.IgnoreCurrent()) // gost's timer wheel
+}
