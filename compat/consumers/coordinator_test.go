@@ -30,6 +30,7 @@ const (
 type coordinator struct {
 	l          net.Listener
 	registered chan struct{} // a token for each registration
+	pinged     chan struct{} // the same for heartbeats
 	group      sync.WaitGroup
 
 	mu      sync.Mutex
@@ -44,7 +45,7 @@ func coordinate(t *testing.T, address string) *coordinator {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &coordinator{l: l, registered: make(chan struct{}, 64)}
+	c := &coordinator{l: l, registered: make(chan struct{}, 64), pinged: make(chan struct{}, 64)}
 	c.group.Go(func() {
 		for {
 			conn, err := l.Accept()
@@ -109,6 +110,7 @@ func (c *coordinator) answer(header, body []byte) []byte {
 	}
 	switch {
 	case header[9] == seataPing:
+		c.pinged <- struct{}{}
 		return seataFrame(header, seataPong, nil)
 	case code == seataRegister:
 		c.registered <- struct{}{}
@@ -128,10 +130,10 @@ func seataFrame(header []byte, kind byte, body []byte) []byte {
 	return frame
 }
 
-// awaitsClient tells whether a client registers in time.
-func (c *coordinator) awaitsClient(patience time.Duration) bool {
+// comes tells whether there is a token in time.
+func comes(tokens <-chan struct{}, patience time.Duration) bool {
 	select {
-	case <-c.registered:
+	case <-tokens:
 		return true
 	case <-time.After(patience):
 		return false

@@ -23,10 +23,12 @@ type process struct {
 	answers chan string
 }
 
-// start starts a program and waits for its first answer. It is killed at the end of the test.
-func start(t *testing.T, name string, args ...string) *process {
+// start starts a program and waits for its first answer. It is killed at the end of the test. env is added to the
+// environment.
+func start(t *testing.T, env []string, name string, args ...string) *process {
 	t.Helper()
 	p := &process{t: t, cmd: command(t, t.TempDir(), name, args...), answers: make(chan string, 16)}
+	p.cmd.Env = append(p.cmd.Env, env...)
 	in, inErr := p.cmd.StdinPipe()
 	out, outErr := p.cmd.StdoutPipe()
 	if inErr != nil || outErr != nil {
@@ -78,9 +80,19 @@ func (p *process) answer() string {
 // ask gives the process a line and fills result with its answer.
 func (p *process) ask(result any, format string, args ...any) {
 	p.t.Helper()
+	p.say(format, args...)
+	p.hear(result)
+}
+
+func (p *process) say(format string, args ...any) {
+	p.t.Helper()
 	if _, err := fmt.Fprintf(p.in, format+"\n", args...); err != nil {
 		p.t.Fatal(err)
 	}
+}
+
+func (p *process) hear(result any) {
+	p.t.Helper()
 	answer := p.answer()
 	if err := json.Unmarshal([]byte(answer), result); err != nil {
 		p.t.Fatalf("%v: %s", err, answer)

@@ -25,21 +25,28 @@ func TestSeataGo(t *testing.T) {
 	t.Run("tests with -race", func(t *testing.T) { c.tests(t, seataGoSuites, "-race") })
 	t.Run("restarted coordinator", func(t *testing.T) {
 		program := c.build(t, "seata-client")
-		for name, reset := range map[string]bool{"crash": true, "orderly": false} {
-			t.Run(name, func(t *testing.T) {
+		for _, tt := range []struct {
+			name        string
+			env         []string
+			reset, back bool
+		}{
+			{"crash", nil, true, true},
+			{"orderly", nil, false, false}, // as with the original
+			{"orderly, with the option", []string{"GETTY_RECONNECT_ON_EOF=true"}, false, true},
+		} {
+			t.Run(tt.name, func(t *testing.T) {
 				t.Parallel()
-				restartedCoordinator(t, program, reset)
+				restartedCoordinator(t, program, tt.env, tt.reset, tt.back)
 			})
 		}
 	})
 }
 
-// restartedCoordinator takes the coordinator away from a client, which is to come back by itself.
-func restartedCoordinator(t *testing.T, program string, reset bool) {
-	const patience = 30 * time.Second
+// restartedCoordinator takes the coordinator away from a client, which is to come back by itself, or is not.
+func restartedCoordinator(t *testing.T, program string, env []string, reset, back bool) {
 	first := coordinate(t, "127.0.0.1:0")
 	address := first.l.Addr().String()
-	client := start(t, program, "-address", address)
+	client := start(t, env, program, "-address", address)
 	begin := func() {
 		t.Helper()
 		var begun struct{ XID, Error string }
@@ -47,17 +54,26 @@ func restartedCoordinator(t *testing.T, program string, reset bool) {
 			complain(t, "got %+v", begun)
 		}
 	}
-	if !first.awaitsClient(patience) {
+	patience := 30 * time.Second
+	if !comes(first.registered, patience) {
 		t.Fatal("the client does not register")
 	}
 	begin()
+	if !comes(first.pinged, patience) { // a second later, when it does not connect for the first time any more
+		t.Fatal("the client does not ping")
+	}
 	first.stop(reset)
 	second := coordinate(t, address)
-	began := time.Now()
-	if !second.awaitsClient(patience) {
-		complain(t, "the client does not come back")
-		return
+	if !back {
+		patience = 2 * time.Second
 	}
-	t.Logf("the client is back after %v", time.Since(began).Round(time.Millisecond))
-	begin()
+	began := time.Now()
+	came := comes(second.registered, patience)
+	if came != back {
+		complain(t, "the client comes back: %t, want %t", came, back)
+	}
+	if came {
+		t.Logf("the client is back after %v", time.Since(began).Round(time.Millisecond))
+		begin()
+	}
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command dubbo-echo is a provider and a consumer of dubbo-go, with a direct URL and the dubbo protocol. The consumer
-// takes commands on its standard input: "calls N W" makes N calls from W goroutines, "until" calls until one succeeds.
+// takes commands on its standard input: "calls N W" makes N calls from W goroutines, and says so when it begins with the
+// second half; "until" calls until one succeeds.
 package main
 
 import (
@@ -105,6 +106,9 @@ func many(invoker base.Invoker, calls, workers int) (o outcome) {
 	for range workers {
 		group.Go(func() {
 			for n := id.Add(1); n <= int64(calls); n = id.Add(1) {
+				if n == int64(calls/2)+1 {
+					fmt.Println("> \"half\"")
+				}
 				began := time.Now()
 				got, want, err := call(invoker, n)
 				took := time.Since(began)
