@@ -44,6 +44,7 @@ type endpoint struct {
 	closing  bool
 	totals   Stats
 	causes   map[string]int64
+	own      map[Compression]*format // of sessions with a compression of their own
 }
 
 // init completes and checks the configuration.
@@ -70,6 +71,19 @@ func (ep *endpoint) init(cfg Config, prefix string) error {
 	ep.sessions = make(map[*core]bool)
 	ep.causes = make(map[string]int64)
 	return nil
+}
+
+// formatOf is the format of a session with a compression of its own.
+func (ep *endpoint) formatOf(how Compression) *format {
+	ep.mu.Lock()
+	defer ep.mu.Unlock()
+	if ep.own[how] == nil {
+		if ep.own == nil {
+			ep.own = make(map[Compression]*format)
+		}
+		ep.own[how] = newFormat(how)
+	}
+	return ep.own[how]
 }
 
 // now is the time since the endpoint was made; it never is 0 in a session.

@@ -47,10 +47,10 @@ func (s *Session[M]) ID() uint64 { return s.id }
 func (s *Session[M]) Transport() string { return s.kind }
 
 // LocalAddr is the address of this side.
-func (s *Session[M]) LocalAddr() net.Addr { return s.conn.netConn().LocalAddr() }
+func (s *Session[M]) LocalAddr() net.Addr { return s.netConn().LocalAddr() }
 
 // RemoteAddr is the address of the peer.
-func (s *Session[M]) RemoteAddr() net.Addr { return s.conn.netConn().RemoteAddr() }
+func (s *Session[M]) RemoteAddr() net.Addr { return s.netConn().RemoteAddr() }
 
 // NetConn is the conn below: exactly *net.TCPConn, *net.UnixConn, *tls.Conn, a
 // dialed *net.UDPConn, or what an injected listener or Dial hook gave. It serves
@@ -58,7 +58,7 @@ func (s *Session[M]) RemoteAddr() net.Addr { return s.conn.netConn().RemoteAddr(
 // deadlines on it would break the session. Closing it ends the session with an
 // error. A session of a udp:// server shares its socket with others: its NetConn
 // has addresses and Close, and everything else fails.
-func (s *Session[M]) NetConn() net.Conn { return s.conn.netConn() }
+func (s *Session[M]) NetConn() net.Conn { return s.netConn() }
 
 // Context is cancelled when the session begins to close; context.Cause then
 // matches ErrClosed and the cause of the close.
@@ -129,6 +129,15 @@ func (s *Session[M]) SetValue(key, value any) {
 		s.values = make(map[any]any)
 	}
 	s.values[key] = value
+}
+
+// netConn is conn.netConn for who may be ahead of opening, where layers are still put over the conn.
+func (c *core) netConn() net.Conn {
+	if c.is(stateNew) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+	}
+	return c.conn.netConn()
 }
 
 // context makes the session's context when it is first asked for.

@@ -24,6 +24,14 @@ type Setup[M any] struct {
 	CloseTimeout   time.Duration
 	CronPeriod     time.Duration
 	Keepalive      Keepalive
+
+	// Compression of this session: where Config.Compression is CompressNone, the
+	// Raw variants can be chosen for streams. The handshake is over by now, so
+	// there is no preamble.
+	Compression Compression
+	// Deflate says whether this session compresses the WebSocket messages that
+	// it sends. It comes as it was agreed on, and can be turned off.
+	Deflate bool
 }
 
 // SetKeepalive makes msg, encoded by Codec, the keepalive's frame.
@@ -58,9 +66,13 @@ func (s *Session[M]) runHook() error {
 		MaxMessageSize: l.maxMessage, HighWatermark: l.high, LowWatermark: l.low,
 		Backpressure: l.policy, IdleTimeout: l.idle, MessageTimeout: l.messageTimeout,
 		WriteTimeout: l.writeTimeout, CloseTimeout: l.closeTimeout,
-		CronPeriod: l.cron,
-		Keepalive:  Keepalive{Interval: l.keepInterval, Misses: l.keepMisses, Frame: []byte(l.keepFrame)},
+		CronPeriod:  l.cron,
+		Keepalive:   Keepalive{Interval: l.keepInterval, Misses: l.keepMisses, Frame: []byte(l.keepFrame)},
+		Compression: s.ep.cfg.Compression,
 	}
+	ws, _ := s.framing.(*webSocket)
+	u.Deflate = ws != nil && ws.deflate != nil
+	agreed := u.Deflate
 	if err := s.hook(s, &u); err != nil {
 		return err
 	}
@@ -72,9 +84,38 @@ func (s *Session[M]) runHook() error {
 	if err := cfg.complete("Setup"); err != nil {
 		return err
 	}
+	if err := s.compress(u.Compression); err != nil {
+		return err
+	}
+	if u.Deflate && !agreed {
+		return &ConfigError{Field: "Setup.Deflate", Problem: "is true, but the peer has not agreed on it"}
+	}
+	if agreed {
+		ws.plain = !u.Deflate
+	}
 	// Sessions share the endpoint's limits unless theirs are their own.
 	if own := cfg.limits(); *own != *l {
 		s.lim = own
+	}
+	return nil
+}
+
+// compress puts the compression that Configure chose over the conn.
+func (c *core) compress(how Compression) error {
+	if how == c.ep.cfg.Compression {
+		return nil
+	}
+	if c.ep.format != nil || c.framing != nil || !how.isRaw() || !how.valid() {
+		return &ConfigError{
+			Field:   "Setup.Compression",
+			Problem: fmt.Sprintf("is %s, want Config.Compression or, if that is none, a raw one for a stream", how),
+		}
+	}
+	f := c.ep.formatOf(how)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.is(stateNew) {
+		c.conn = newCompressConn(c.conn, f)
 	}
 	return nil
 }

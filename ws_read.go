@@ -46,6 +46,7 @@ type webSocket struct {
 	heard   bool  // the peer's close frame has come
 	failed  bool  // the peer is not understood any more
 	reserve uint8 // room for the header of the next frame
+	plain   bool  // set by Configure: nothing that is sent is compressed
 }
 
 func newWebSocket(c *core, client bool) *webSocket {

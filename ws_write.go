@@ -26,7 +26,7 @@ func (w *webSocket) end(dst []byte, start int) ([]byte, error) {
 		return dst[:start], ErrInvalidUTF8
 	}
 	compressed := false
-	if w.deflate != nil && len(dst) > at {
+	if w.deflate != nil && !w.plain && len(dst) > at {
 		packed, err := w.deflate.deflate(dst[at:])
 		if err != nil {
 			return dst[:start], err
@@ -73,11 +73,11 @@ type readyKey struct {
 // Clients mask each frame with a key of its own, and with context takeover a
 // frame depends on what was sent before.
 func (w *webSocket) prepared(p *Prepared) []byte {
-	if w.client || (w.deflate != nil && w.deflate.keepOut) {
+	if w.client || (w.deflate != nil && w.deflate.keepOut && !w.plain) {
 		return nil
 	}
 	key := readyKey{op: w.messageType()}
-	if w.deflate != nil && len(p.frame) > 0 {
+	if w.deflate != nil && !w.plain && len(p.frame) > 0 {
 		key.bits = w.deflate.bitsOut
 	}
 	if ready, ok := p.ready.Load(key); ok {
