@@ -166,8 +166,6 @@ func (c *client) created(s *session) {
 	s.SetAttribute(ignoreKey, false)
 }
 
-func (c *client) opening() { c.replace.opening() }
-
 func (c *client) opened(s *session) {
 	s.live = true
 	c.replace.opened()

@@ -39,7 +39,6 @@ type endpoint struct {
 // and OnClose.
 type watcher interface {
 	created(s *session)
-	opening()
 	opened(s *session)
 	closed(s *session, id uint64, cause error)
 	misconfigured(err error)
@@ -53,12 +52,6 @@ func (ep *endpoint) GetTaskPool() gxsync.GenericTaskPool { return ep.pool }
 func (x EndPointType) isStream() bool    { return x == TCP_CLIENT || x == TCP_SERVER }
 func (x EndPointType) isUDP() bool       { return x == UDP_CLIENT || x == UDP_ENDPOINT }
 func (x EndPointType) isWebSocket() bool { return !x.isStream() && !x.isUDP() }
-
-func (ep *endpoint) opening(s *session) {
-	if ep.watch != nil {
-		ep.watch.opening()
-	}
-}
 
 func (ep *endpoint) opened(s *session) {
 	if ep.watch != nil {
@@ -118,7 +111,9 @@ func (ep *endpoint) adopt(es *engine.Session[any], u *engine.Setup[any]) error {
 	u.Codec, u.Events = (*engineSide)(s), (*engineSide)(s)
 	u.CloseTimeout = max(min(set.wait, set.read), time.Millisecond)
 	if ep.kind.isWebSocket() && set.maxMsg > 0 {
-		u.MaxMessageSize = min(set.maxMsg, math.MaxInt32)
+		// One more than a message may have, so that a longer one can be told.
+		s.limit = min(set.maxMsg, math.MaxInt32-1)
+		u.MaxMessageSize = s.limit + 1
 	}
 	switch {
 	case ep.kind.isWebSocket():

@@ -39,11 +39,15 @@ func (e *engineSide) Decode(data []byte) (any, int, error) {
 	case ep.kind.isStream():
 		return s.decodeStream(data, ep.pool != nil)
 	}
+	if ep.kind.isWebSocket() {
+		if limit := s.limit; limit > 0 && len(data) > limit {
+			return s.spoiled(fmt.Errorf("%w: more than %d bytes", engine.ErrMessageTooLong, limit))
+		}
+		// A message of WebSocket has always been the user's to keep.
+		return s.decodeMessage(bytes.Clone(data)), len(data), nil
+	}
 	if ep.pool != nil {
 		data = bytes.Clone(data)
-	}
-	if ep.kind.isWebSocket() {
-		return s.decodeMessage(data), len(data), nil
 	}
 	peer, _ := s.Conn().RemoteAddr().(*net.UDPAddr)
 	return s.decodePacket(data, peer), len(data), nil
@@ -169,7 +173,6 @@ func (e *engineSide) OnOpen(es *engine.Session[any]) error {
 	if err := s.sendEarlier(engineLink{es}); err != nil {
 		return err
 	}
-	ep.opening(s)
 	if err := s.set.Load().listener.OnOpen(s); err != nil {
 		return err
 	}

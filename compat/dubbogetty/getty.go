@@ -38,8 +38,8 @@ type Reader interface {
 	//
 	// Only a nil interface means that there is no package. An error ends a
 	// session over TCP; over WebSocket and UDP it drops the message or packet,
-	// which is what Read is given as a whole there. Without a task pool a package
-	// may alias the bytes until OnMessage has returned, with one for ever.
+	// which is what Read is given as a whole there. A package may alias the bytes
+	// until OnMessage has returned; with a task pool and over WebSocket, for ever.
 	Read(Session, []byte) (interface{}, int, error)
 }
 

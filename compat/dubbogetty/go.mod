@@ -7,6 +7,7 @@ replace github.com/getty-net/getty => ../..
 require (
 	github.com/dubbogo/gost v1.13.1
 	github.com/getty-net/getty v0.0.0-00010101000000-000000000000
+	go.uber.org/goleak v1.3.0
 	go.uber.org/zap v1.21.0
 )
 
@@ -27,5 +28,4 @@ require (
 	go.uber.org/atomic v1.9.0 // indirect
 	go.uber.org/multierr v1.6.0 // indirect
 	golang.org/x/sys v0.0.0-20220128215802-99c3d69c2c27 // indirect
-	gopkg.in/yaml.v3 v3.0.1 // indirect
 )

@@ -116,7 +116,7 @@ type session struct {
 
 	closed atomic.Bool
 	live   bool   // in its client's pool; the callbacks' goroutine alone
-	failed bool   // OnOpen refused it; likewise
+	limit  int    // of a WebSocket message, as NewSessionCallback has left it; 0: none
 	cause  error  // the Reader's error; the reader's goroutine
 	kept   []byte // received, for packages that live on a task pool; likewise
 
