@@ -20,10 +20,12 @@ var fast = getty.WithReconnectInterval(int(10 * time.Millisecond))
 func restart(t *testing.T, tr transport) (client getty.Client, r *recorder) {
 	t.Helper()
 	r = record()
-	s, addr := serve(t, tr, with(record()))
+	server := record()
+	s, addr := serve(t, tr, with(server))
 	client = connect(t, tr, addr, 2, with(r), fast)
 	for range 2 {
 		receive(t, r.opened, "session")
+		receive(t, server.opened, "session of the server") // what it has not accepted yet is reset
 	}
 	s.Close()
 	for range 2 {
@@ -56,23 +58,17 @@ func TestRunEventLoopAgain(t *testing.T) {
 	}
 }
 
-// TestD17ReconnectOnEOF is what dropin.SetReconnectOnEOF and the environment choose.
+// TestD17ReconnectOnEOF is what dropin.SetReconnectOnEOF chooses.
 func TestD17ReconnectOnEOF(t *testing.T) {
-	t.Setenv(dropin.ReconnectEnv, "1")
-	for _, name := range []string{"environment", "function"} { // the environment counts until the first call
-		if name == "function" {
-			t.Setenv(dropin.ReconnectEnv, "")
-			dropin.SetReconnectOnEOF(true)
-			t.Cleanup(func() { dropin.SetReconnectOnEOF(false) })
-		}
-		for _, tr := range transports[:2] {
-			t.Run(tr.name+"-"+name, func(t *testing.T) {
-				_, r := restart(t, tr)
-				for range 2 {
-					receive(t, r.opened, "session after EOF")
-				}
-			})
-		}
+	dropin.SetReconnectOnEOF(true)
+	t.Cleanup(func() { dropin.SetReconnectOnEOF(false) })
+	for _, tr := range transports[:2] {
+		t.Run(tr.name, func(t *testing.T) {
+			_, r := restart(t, tr)
+			for range 2 {
+				receive(t, r.opened, "session after EOF")
+			}
+		})
 	}
 }
 

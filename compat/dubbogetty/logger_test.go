@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package getty_test
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/apache/dubbo-getty"
+)
+
+// memory is a Logger that keeps what it is given.
+type memory struct {
+	mu    sync.Mutex
+	lines strings.Builder
+}
+
+func (m *memory) log(level string, args ...interface{}) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, _ = fmt.Fprintln(&m.lines, append([]interface{}{level}, args...)...)
+}
+
+func (m *memory) text() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.lines.String()
+}
+
+func (m *memory) Info(args ...interface{})  { m.log("info", args...) }
+func (m *memory) Warn(args ...interface{})  { m.log("warn", args...) }
+func (m *memory) Error(args ...interface{}) { m.log("error", args...) }
+func (m *memory) Debug(args ...interface{}) { m.log("debug", args...) }
+func (m *memory) Infof(format string, args ...interface{}) {
+	m.log("info", fmt.Sprintf(format, args...))
+}
+
+func (m *memory) Warnf(format string, args ...interface{}) {
+	m.log("warn", fmt.Sprintf(format, args...))
+}
+
+func (m *memory) Errorf(format string, args ...interface{}) {
+	m.log("error", fmt.Sprintf(format, args...))
+}
+
+func (m *memory) Debugf(format string, args ...interface{}) {
+	m.log("debug", fmt.Sprintf(format, args...))
+}
+
+// TestLogger: what has no caller goes to the user's logger, payloads do not (D53).
+func TestLogger(t *testing.T) {
+	m := new(memory)
+	getty.SetLogger(m)
+	t.Cleanup(func() { getty.SetLogger(nil) })
+	if getty.GetLogger() != getty.Logger(m) {
+		t.Error("GetLogger is another one")
+	}
+	s, addr := serve(t, transports[2], with(record()))
+	r := record()
+	connect(t, transports[2], addr, 1, with(r))
+	ss := receive(t, r.opened, "session")
+	for _, text := range []string{"bad secret\n", "good secret\n"} {
+		_, err := ss.WriteBytes([]byte(text))
+		must(t, err)
+	}
+	eventually(t, "a warning of a dropped message", func() bool { return strings.Contains(m.text(), "warn") })
+	s.Close()
+	receive(t, r.closed, "OnClose")
+	eventually(t, "a warning of a failed dial", func() bool { return strings.Contains(m.text(), "connecting failed") })
+	if strings.Contains(m.text(), "secret") {
+		t.Errorf("payloads are logged: %s", m.text())
+	}
+}
+
+// TestZapLogger: the hooks go back to it, and may be called at any time.
+func TestZapLogger(t *testing.T) {
+	t.Cleanup(func() { getty.SetLogger(nil) })
+	getty.SetLogger(nil)
+	if getty.GetLogger() != nil {
+		t.Error("there is a logger")
+	}
+	must(t, getty.SetLoggerLevel(getty.LoggerLevelError))
+	must(t, getty.SetLoggerCallerDisable())
+	l := getty.GetLogger()
+	if l == nil {
+		t.Fatal("there is no logger")
+	}
+	l.Info("this line is not to be seen: the level is error")
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() { getty.SetLogger(l); getty.GetLogger().Debugf("%d", 1) })
+	}
+	all.Wait()
+}

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package getty_test
+
+import (
+	"errors"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	gxsync "github.com/dubbogo/gost/sync"
+
+	"github.com/apache/dubbo-getty"
+)
+
+func udpServe(t testing.TB, setUp getty.NewSessionCallback, opts ...getty.ServerOption) (getty.Server, string) {
+	t.Helper()
+	s := getty.NewUDPEndPoint(append(opts, getty.WithLocalAddress("127.0.0.1:0"))...)
+	s.RunEventLoop(setUp)
+	t.Cleanup(s.Close)
+	return s, s.(getty.PacketServer).PacketConn().LocalAddr().String()
+}
+
+func udpConnect(t testing.TB, addr string, size int, setUp getty.NewSessionCallback) getty.Client {
+	t.Helper()
+	c := getty.NewUDPClient(getty.WithServerAddress(addr), getty.WithConnectionNumber(size))
+	t.Cleanup(c.Close)
+	c.RunEventLoop(setUp)
+	return c
+}
+
+// TestUDPOneSession: an endpoint has one session for all its peers, to each of
+// which it answers; a client's session is a connected socket.
+func TestUDPOneSession(t *testing.T) {
+	r, peers := echo(), record()
+	_, addr := udpServe(t, with(r))
+	udpConnect(t, addr, 3, with(peers))
+	for range 3 {
+		s := receive(t, peers.opened, "session")
+		if _, ok := s.Conn().(*net.UDPConn); !ok || s.RemoteAddr() != addr {
+			t.Errorf("Conn is a %T to %s", s.Conn(), s.RemoteAddr())
+		}
+		ctx := getty.UDPContext{Pkg: "hello"}
+		for _, pkg := range []interface{}{ctx, &ctx} {
+			if total, sent, err := s.WritePkg(pkg, 0); total != 6 || sent != 6 || err != nil {
+				t.Fatalf("WritePkg: %d, %d, %v", total, sent, err)
+			}
+			got := receive(t, peers.messages, "echo").(getty.UDPContext)
+			if got.Pkg != "hello" || got.PeerAddr.String() != addr {
+				t.Errorf("the echo is %v", got)
+			}
+		}
+		if ctx.Pkg != "hello" {
+			t.Errorf("WritePkg has changed the package to %v", ctx.Pkg)
+		}
+	}
+	s := receive(t, r.opened, "session of the endpoint")
+	if len(r.opened) != 0 || s.RemoteAddr() != "" || s.LocalAddr() != addr {
+		t.Errorf("%d further sessions, %q, %q", len(r.opened), s.RemoteAddr(), s.LocalAddr())
+	}
+	if _, ok := s.Conn().(*net.UDPConn); !ok {
+		t.Errorf("Conn is a %T", s.Conn())
+	}
+	if st := s.Stat(); !strings.Contains(st, "Read Bytes: 36, Write Bytes: 36, Read Pkgs: 6, Write Pkgs: 6") {
+		t.Errorf("Stat is %q", st)
+	}
+}
+
+// TestUDPSends needs a UDPContext, and from an endpoint an address.
+func TestUDPSends(t *testing.T) {
+	r, peers := record(), record()
+	_, addr := udpServe(t, with(r))
+	udpConnect(t, addr, 1, with(peers))
+	at, s := receive(t, r.opened, "session"), receive(t, peers.opened, "session")
+	if _, _, err := at.WritePkg(getty.UDPContext{Pkg: "x"}, 0); !errors.Is(err, getty.ErrNullPeerAddr) {
+		t.Errorf("WritePkg to nobody: %v", err)
+	}
+	for _, s := range []getty.Session{at, s} {
+		if _, _, err := s.WritePkg("x", 0); err == nil {
+			t.Error("WritePkg without a UDPContext succeeds")
+		}
+		if _, err := s.Send([]byte("x")); err == nil {
+			t.Error("Send without a UDPContext succeeds")
+		}
+		if _, err := s.WriteBytes([]byte("x")); err == nil {
+			t.Error("WriteBytes without a UDPContext succeeds")
+		}
+	}
+	n, err := s.Send(getty.UDPContext{Pkg: []byte("raw\n")})
+	if n != 4 || err != nil {
+		t.Errorf("Send: %d, %v", n, err)
+	}
+	if got := receive(t, r.messages, "message").(getty.UDPContext); got.Pkg != "raw" {
+		t.Errorf("the message is %v", got)
+	}
+}
+
+// TestD37ConnectPing: the probe of the original is dropped by both sides, and is
+// sent by none; a client is open at once.
+func TestD37ConnectPing(t *testing.T) {
+	nc, err := net.ListenPacket("udp", "127.0.0.1:0")
+	must(t, err)
+	defer nc.Close()
+	begin := time.Now()
+	r := record()
+	udpConnect(t, nc.LocalAddr().String(), 1, with(r))
+	if took := time.Since(begin); took > 500*time.Millisecond {
+		t.Errorf("opening took %v", took)
+	}
+	s := receive(t, r.opened, "session")
+	_, err = s.Send(getty.UDPContext{Pkg: []byte("first\n")})
+	must(t, err)
+	buf := make([]byte, 100)
+	must(t, nc.SetReadDeadline(time.Now().Add(patience)))
+	n, peer, err := nc.ReadFrom(buf)
+	must(t, err)
+	if string(buf[:n]) != "first\n" {
+		t.Errorf("the first packet is %q", buf[:n])
+	}
+	for _, text := range []string{"connect-ping", "", "bad\n", "last\n"} {
+		_, err := nc.WriteTo([]byte(text), peer)
+		must(t, err)
+	}
+	if got := receive(t, r.messages, "message").(getty.UDPContext); got.Pkg != "last" {
+		t.Errorf("the message is %v", got)
+	}
+	server := record()
+	_, addr := udpServe(t, with(server))
+	probe, err := net.Dial("udp", addr)
+	must(t, err)
+	defer probe.Close()
+	for _, text := range []string{"connect-ping", "", "bad\n", strings.Repeat("x", 1000) + "\n", "last\n"} {
+		if text == strings.Repeat("x", 1000)+"\n" {
+			receive(t, server.opened, "session").SetMaxMsgLen(100)
+		}
+		_, err := probe.Write([]byte(text))
+		must(t, err)
+	}
+	for {
+		got := receive(t, server.messages, "message").(getty.UDPContext)
+		if got.Pkg == "last" && got.PeerAddr.String() == probe.LocalAddr().String() {
+			break
+		}
+		if len(got.Pkg.(string)) != 1000 { // it may have come ahead of the limit
+			t.Errorf("the message is %v", got)
+		}
+	}
+	wantNone(t, server.errs, "OnError")
+}
+
+// TestUDPEnds: Close ends the endpoint's session, and the session's Close the socket.
+func TestUDPEnds(t *testing.T) {
+	for name, end := range map[string]func(getty.Server, getty.Session){
+		"endpoint": func(s getty.Server, _ getty.Session) { s.Close() },
+		"session":  func(_ getty.Server, s getty.Session) { s.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := record()
+			s, addr := udpServe(t, with(r))
+			ss := receive(t, r.opened, "session")
+			end(s, ss)
+			receive(t, r.closed, "OnClose")
+			wantNone(t, r.errs, "OnError")
+			eventually(t, "zero values", func() bool { return ss.ID() == 0 })
+			wantZero(t, ss)
+			nc, err := net.ListenPacket("udp", addr)
+			must(t, err)
+			nc.Close()
+		})
+	}
+	r := record()
+	_, addr := udpServe(t, with(record()))
+	udpConnect(t, addr, 1, with(r)).Close()
+	receive(t, r.closed, "OnClose of the client")
+	wantNone(t, r.errs, "OnError of the client")
+}
+
+// TestUDPPanics: one in a callback ends the session with its error.
+func TestUDPPanics(t *testing.T) {
+	r := record()
+	r.onMessage = func(getty.Session, interface{}) { panic(errTest) }
+	_, addr := udpServe(t, with(r))
+	nc, err := net.Dial("udp", addr)
+	must(t, err)
+	defer nc.Close()
+	_, err = nc.Write([]byte("x\n"))
+	must(t, err)
+	if err := receive(t, r.errs, "OnError"); !errors.Is(err, errTest) {
+		t.Errorf("the error is %v", err)
+	}
+	receive(t, r.closed, "OnClose")
+	wantPanic(t, "test", func() {
+		getty.NewUDPEndPoint().RunEventLoop(func(getty.Session) error { return errTest })
+	})
+}
+
+// TestUDPTaskPool: packets do not alias the buffer then.
+func TestUDPTaskPool(t *testing.T) {
+	pool := gxsync.NewTaskPoolSimple(4)
+	t.Cleanup(pool.Close)
+	r := record()
+	alias := codec{read: func(_ getty.Session, data []byte) (interface{}, int, error) { return data, len(data), nil }}
+	_, addr := udpServe(t, with(r, func(s getty.Session) { s.SetReader(alias) }), getty.WithServerTaskPool(pool))
+	nc, err := net.Dial("udp", addr)
+	must(t, err)
+	defer nc.Close()
+	want := map[string]bool{"aaaa": true, "bbbb": true, "cccc": true}
+	var got [][]byte
+	for text := range want {
+		_, err := nc.Write([]byte(text))
+		must(t, err)
+		got = append(got, receive(t, r.messages, "message").(getty.UDPContext).Pkg.([]byte))
+	}
+	for _, m := range got {
+		delete(want, string(m))
+	}
+	if len(want) > 0 {
+		t.Errorf("%v are missing from %q", want, got)
+	}
+}
