@@ -193,3 +193,30 @@ func (zeros) Read(p []byte) (int, error) {
 	clear(p)
 	return len(p), nil
 }
+
+// TestEOFUnderCompression is the end of the stream like any other, although the
+// original never ends its DEFLATE.
+func TestEOFUnderCompression(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer l.Close()
+	go func() {
+		for nc, err := l.Accept(); err == nil; nc, err = l.Accept() {
+			w, _ := flate.NewWriter(nc, flate.BestSpeed) // the level is valid
+			_, _ = io.WriteString(w, "hello\n")
+			_ = w.Flush()
+			_ = nc.(*net.TCPConn).CloseWrite()
+			_, _ = io.Copy(io.Discard, nc)
+			nc.Close()
+		}
+	}()
+	r := record()
+	connect(t, transports[0], l.Addr().String(), 1, with(r, func(s getty.Session) { s.SetCompressType(getty.CompressZip) }), fast)
+	receive(t, r.opened, "session")
+	if got := receive(t, r.messages, "message"); got != "hello" {
+		t.Errorf("the message is %v", got)
+	}
+	receive(t, r.closed, "OnClose")
+	wantNone(t, r.errs, "OnError")
+	wantNone(t, r.opened, "session after EOF")
+}

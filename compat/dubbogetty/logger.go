@@ -16,14 +16,22 @@ import (
 // Logger is what this package logs with. Payloads are never logged, and an
 // error that is returned or given to OnError is not logged as well.
 type Logger interface {
+	// Info logs what is worth to be known.
 	Info(args ...interface{})
+	// Warn logs what was overcome.
 	Warn(args ...interface{})
+	// Error logs what was not.
 	Error(args ...interface{})
+	// Debug logs details.
 	Debug(args ...interface{})
 
+	// Infof is Info with a format.
 	Infof(fmt string, args ...interface{})
+	// Warnf is Warn with a format.
 	Warnf(fmt string, args ...interface{})
+	// Errorf is Error with a format.
 	Errorf(fmt string, args ...interface{})
+	// Debugf is Debug with a format.
 	Debugf(fmt string, args ...interface{})
 }
 

@@ -28,7 +28,7 @@ func send(t *testing.T, tr transport, r *recorder, rd getty.Reader, opts ...gett
 
 // TestReaderReturns: only a nil interface is no package.
 func TestReaderReturns(t *testing.T) {
-	type pkg struct{ n int }
+	type pkg struct{}
 	for name, p := range map[string]interface{}{
 		"typed nil": (*pkg)(nil), "nil slice": []byte(nil), "empty slice": []byte{}, "zero": 0, "empty string": "",
 	} {

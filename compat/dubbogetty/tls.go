@@ -12,6 +12,7 @@ import (
 
 // TlsConfigBuilder makes the configuration of TLS.
 type TlsConfigBuilder interface {
+	// BuildTlsConfig returns a configuration or an error.
 	BuildTlsConfig() (*tls.Config, error)
 }
 

@@ -203,7 +203,7 @@ func exchange(s getty.Session, echoes <-chan []byte) error {
 				pkg = getty.UDPContext{Pkg: text}
 			}
 			if total, sent, err := s.WritePkg(pkg, time.Second); err != nil || total != n+head || sent != total {
-				return fmt.Errorf("WritePkg of %d: %d, %d, %v", n, total, sent, err)
+				return fmt.Errorf("WritePkg of %d: %d, %d, %w", n, total, sent, err)
 			}
 			select {
 			case echo := <-echoes:
