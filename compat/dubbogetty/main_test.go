@@ -12,5 +12,5 @@ import (
 
 func TestMain(m *testing.M) {
 	getty.SetLogger(nil)
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, goleak.IgnoreCurrent()) // the timer wheel
 }
