@@ -80,19 +80,9 @@ func (p *process) answer() string {
 // ask gives the process a line and fills result with its answer.
 func (p *process) ask(result any, format string, args ...any) {
 	p.t.Helper()
-	p.say(format, args...)
-	p.hear(result)
-}
-
-func (p *process) say(format string, args ...any) {
-	p.t.Helper()
 	if _, err := fmt.Fprintf(p.in, format+"\n", args...); err != nil {
 		p.t.Fatal(err)
 	}
-}
-
-func (p *process) hear(result any) {
-	p.t.Helper()
 	answer := p.answer()
 	if err := json.Unmarshal([]byte(answer), result); err != nil {
 		p.t.Fatalf("%v: %s", err, answer)

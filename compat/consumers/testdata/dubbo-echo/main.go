@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command dubbo-echo is a provider and a consumer of dubbo-go, with a direct URL and the dubbo protocol. The consumer
-// takes commands on its standard input: "calls N W" makes N calls from W goroutines, and says so when it begins with the
-// second half; "until" calls until one succeeds.
+// takes commands on its standard input: "calls N W" makes N calls from W goroutines, "until" calls until one succeeds.
 package main
 
 import (
@@ -42,7 +41,7 @@ func main() {
 	if err := getty.SetLoggerLevel(getty.LoggerLevelError); err != nil {
 		log.Fatal(err)
 	}
-	url, err := common.NewURL("dubbo://" + *address + "/" + service + "?interface=" + service + "&timeout=3000")
+	url, err := common.NewURL("dubbo://" + *address + "/" + service + "?interface=" + service + "&timeout=20000")
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -106,9 +105,6 @@ func many(invoker base.Invoker, calls, workers int) (o outcome) {
 	for range workers {
 		group.Go(func() {
 			for n := id.Add(1); n <= int64(calls); n = id.Add(1) {
-				if n == int64(calls/2)+1 {
-					fmt.Println("> \"half\"")
-				}
 				began := time.Now()
 				got, want, err := call(invoker, n)
 				took := time.Since(began)
