@@ -182,8 +182,9 @@ func (c *client) opened(s *session) {
 func (c *client) closed(s *session, id uint64, cause error) {
 	c.lead.end()
 	eof := c.isEOF(cause)
-	ignore, _ := s.GetAttribute(ignoreKey).(bool)
-	ignore = ignore || s.GetAttribute(ignoreKey) == nil
+	ignore, ok := s.GetAttribute(ignoreKey).(bool)
+	_, owned := s.GetAttribute(ownerKey).(*client)
+	ignore = ignore || !ok || !owned // who removes one of them wants no replacement
 	if c.replace.closed(id, s.live, ignore, eof) && eof {
 		s.SetAttribute(ignoreKey, true)
 	}

@@ -4,13 +4,20 @@ package getty_test
 
 import (
 	"testing"
+	"time"
 
+	gxtime "github.com/dubbogo/gost/time"
 	"go.uber.org/goleak"
 
 	"github.com/apache/dubbo-getty"
 )
 
+// TestTimerWheel: gost's is running, which dubbo-go takes for granted.
+func TestTimerWheel(t *testing.T) {
+	receive(t, gxtime.After(time.Millisecond), "tick")
+}
+
 func TestMain(m *testing.M) {
 	getty.SetLogger(nil)
-	goleak.VerifyTestMain(m, goleak.IgnoreCurrent()) // the timer wheel
+	goleak.VerifyTestMain(m, goleak.IgnoreCurrent()) // gost's timer wheel
 }

@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -83,8 +84,6 @@ func (s *server) RunEventLoop(newSession NewSessionCallback) {
 }
 
 func (s *server) run() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	addr := s.opts.addr
 	if !strings.Contains(addr, ":") {
 		addr = net.JoinHostPort(addr, "0")
@@ -92,6 +91,12 @@ func (s *server) run() error {
 	if s.kind == UDP_ENDPOINT {
 		return s.runUDP(addr)
 	}
+	return s.runStream(addr)
+}
+
+func (s *server) runStream(addr string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	cfg := s.config()
 	var err error
 	switch {
@@ -116,6 +121,9 @@ func (s *server) run() error {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return err
+	}
+	if s.IsClosed() { // meanwhile
+		return l.Close()
 	}
 	s.stream = l
 	s.serves.Go(func() {
@@ -152,7 +160,10 @@ func (s *server) webServer(cfg *tls.Config) (_ func(net.Listener) error, err err
 	}()
 	mux := http.NewServeMux()
 	mux.Handle(s.opts.path, s.engine)
-	web := &http.Server{Handler: mux, ReadHeaderTimeout: engine.DefaultHandshakeTimeout}
+	web := &http.Server{
+		Handler: mux, ReadHeaderTimeout: engine.DefaultHandshakeTimeout,
+		ErrorLog: slog.NewLogLogger(logHandler{}, slog.LevelDebug),
+	}
 	s.web = append(s.web, web)
 	if cfg == nil {
 		return web.Serve, nil

@@ -113,9 +113,11 @@ func TestD45TLSErrors(t *testing.T) {
 		"neither a configuration":    builder(func() (*tls.Config, error) { return nil, nil }),
 		"without a TlsConfigBuilder": nil,
 		"server certificate":         &getty.ServerTlsConfigBuilder{},
-		"trusted certificates":       &getty.ServerTlsConfigBuilder{ServerKeyCertChainPath: p.cert, ServerPrivateKeyPath: p.key, ServerTrustCertCollectionPath: empty},
-		"client certificate":         &getty.ClientTlsConfigBuilder{ClientKeyCertChainPath: p.cert},
-		"no such file":               &getty.ClientTlsConfigBuilder{ClientTrustCertCollectionPath: empty + "r"},
+		"trusted certificates": &getty.ServerTlsConfigBuilder{
+			ServerKeyCertChainPath: p.cert, ServerPrivateKeyPath: p.key, ServerTrustCertCollectionPath: empty,
+		},
+		"client certificate": &getty.ClientTlsConfigBuilder{ClientKeyCertChainPath: p.cert},
+		"no such file":       &getty.ClientTlsConfigBuilder{ClientTrustCertCollectionPath: empty + "r"},
 	} {
 		t.Run(text, func(t *testing.T) {
 			wantPanic(t, text, func() {

@@ -51,9 +51,13 @@ var transports = []transport{
 
 func (tr transport) isTCP() bool { return tr.name == "tcp" || tr.name == "tls" }
 
+// eachTransport runs a test over every transport, all at the same time.
 func eachTransport(t *testing.T, test func(t *testing.T, tr transport)) {
 	for _, tr := range transports {
-		t.Run(tr.name, func(t *testing.T) { test(t, tr) })
+		t.Run(tr.name, func(t *testing.T) {
+			t.Parallel()
+			test(t, tr)
+		})
 	}
 }
 

@@ -30,7 +30,7 @@ type udpSocket struct {
 // maxPacket is the longest packet that UDP can carry.
 const maxPacket = 64 << 10
 
-// runUDP listens and opens the session. It is called with mu held.
+// runUDP listens and opens the session.
 func (s *server) runUDP(addr string) error {
 	laddr, err := net.ResolveUDPAddr("udp", addr)
 	if err != nil {
@@ -42,11 +42,19 @@ func (s *server) runUDP(addr string) error {
 	}
 	u := &udpSocket{nc: nc, over: make(chan struct{})}
 	u.s = newSession(&s.endpoint, s.name, u)
+	s.mu.Lock()
+	s.packet = nc
+	s.mu.Unlock()
 	if err := s.callSetUp(u.s); err != nil {
 		_ = nc.Close()
 		return err
 	}
-	s.packet, s.socket = nc, u
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.IsClosed() { // meanwhile
+		return nc.Close()
+	}
+	s.socket = u
 	go u.run()
 	return nil
 }

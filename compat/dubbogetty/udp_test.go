@@ -67,6 +67,21 @@ func TestUDPOneSession(t *testing.T) {
 	}
 }
 
+// TestUDPSocketInSetUp: the endpoint has its socket already.
+func TestUDPSocketInSetUp(t *testing.T) {
+	var addr net.Addr
+	s, want := udpServe(t, with(record(), func(s getty.Session) {
+		addr = s.EndPoint().(getty.PacketServer).PacketConn().LocalAddr()
+	}))
+	if addr == nil || addr.String() != want {
+		t.Errorf("the address is %v", addr)
+	}
+	s.Close()
+	if s.(getty.PacketServer).PacketConn() != nil {
+		t.Error("there is a socket after Close")
+	}
+}
+
 // TestUDPSends needs a UDPContext, and from an endpoint an address.
 func TestUDPSends(t *testing.T) {
 	r, peers := record(), record()
