@@ -58,6 +58,7 @@ fmt: $(GOFUMPT) ## format all Go files
 
 tidy: ## go mod tidy in all modules
 	@for m in $(MODULES); do go -C $$m mod tidy; done
+	@go -C bench mod tidy -modfile=dropin.mod
 
 tools: $(LINT) $(GOFUMPT) ## install the pinned tools into bin/ and the packages that the tests need
 	@scripts/packages.sh

@@ -37,6 +37,7 @@ type client struct {
 	engine  *engine.Client[any]
 	wrong   error // a configuration with which nothing can be opened
 	replace replacer
+	lead    lead
 }
 
 func newClient(kind EndPointType, opts []ClientOption) *client {
@@ -50,6 +51,7 @@ func newClient(kind EndPointType, opts []ClientOption) *client {
 	}
 	c.self, c.pool, c.name, c.watch = c, c.opts.pool, sessionName(kind), c
 	c.replace.size = c.opts.number
+	c.lead.over = make(chan struct{})
 	return c
 }
 
@@ -166,14 +168,19 @@ func (c *client) created(s *session) {
 	s.SetAttribute(ignoreKey, false)
 }
 
+func (c *client) admit(ended <-chan struct{}) { c.lead.admit(ended) }
+func (c *client) refused()                    { c.lead.end() }
+
 func (c *client) opened(s *session) {
 	s.live = true
+	c.lead.opened()
 	c.replace.opened()
 }
 
 // closed decides, before OnClose takes the attributes away, whether the session
 // is to be replaced.
 func (c *client) closed(s *session, id uint64, cause error) {
+	c.lead.end()
 	eof := c.isEOF(cause)
 	ignore, ok := s.GetAttribute(ignoreKey).(bool)
 	_, owned := s.GetAttribute(ownerKey).(*client)

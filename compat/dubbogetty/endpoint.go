@@ -38,6 +38,8 @@ type endpoint struct {
 // watcher is told about the sessions of a client. closed comes before OnError
 // and OnClose.
 type watcher interface {
+	admit(ended <-chan struct{})
+	refused()
 	created(s *session)
 	opened(s *session)
 	closed(s *session, id uint64, cause error)
@@ -102,8 +104,17 @@ func allowsOrigin(r *http.Request) bool {
 // adopt is the engine's Configure: it makes a session of one of the engine's
 // and has the user set it up.
 func (ep *endpoint) adopt(es *engine.Session[any], u *engine.Setup[any]) error {
+	if ep.watch != nil {
+		ep.watch.admit(es.Done())
+	}
+	if ep.IsClosed() {
+		return ErrSessionClosed
+	}
 	s := newSession(ep, ep.name, engineLink{es})
 	if err := ep.callSetUp(s); err != nil {
+		if ep.watch != nil {
+			ep.watch.refused()
+		}
 		s.release()
 		return err
 	}

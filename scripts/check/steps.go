@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"regexp"
@@ -20,6 +21,9 @@ type step struct {
 var (
 	systems   = []string{"linux", "darwin", "windows", "freebsd"}
 	linuxOnly = []string{"bench", "scripts"}
+
+	// timeouts are those of the tests of single modules. The consumers are downloaded and compiled by their tests.
+	timeouts = map[string]time.Duration{"compat/consumers": 20 * time.Minute}
 )
 
 // steps has the quick ones first.
@@ -69,7 +73,8 @@ func lintStep(program, module string) step {
 
 // testStep counts every test of a module.
 func testStep(kind, module string, flags ...string) step {
-	args := append(strings.Fields("go test -json -count=1 -timeout=8m"), flags...)
+	timeout := cmp.Or(timeouts[module], 8*time.Minute)
+	args := append(strings.Fields("go test -json -count=1 -timeout="+timeout.String()), flags...)
 	c := command{dir: module, args: append(args, "./...")}
 	return step{kind, strings.Join(append([]string{"test", module}, flags...), " "), tests(c)}
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // libraries are the contenders that are not in the standard library, by their build tags.
-var libraries = []string{"getty", "gnet", "nbio", "netpoll", "dubbogetty", "gws", "coder", "gorilla", "gobwas"}
+var libraries = []string{"getty", "gnet", "nbio", "netpoll", original, dropIn, "gws", "coder", "gorilla", "gobwas"}
 
 // prefixes of the names of contenders that speak something else than frames over TCP.
 var prefixes = []string{"tls-", "wss-", "ws-", "udp-"}
@@ -36,6 +36,23 @@ func library(contender string) string {
 	return name
 }
 
+// impl is what a contender is called in its binary: to the program the drop-in is dubbo-getty.
+func impl(contender string) string {
+	if contender == dropIn {
+		return original
+	}
+	return contender
+}
+
+// link returns what go build needs to link a library and no other.
+func link(lib string) []string {
+	flags := []string{"build", "-tags", "single," + impl(lib)}
+	if lib == dropIn {
+		flags = append(flags, "-modfile=dropin.mod")
+	}
+	return flags
+}
+
 // spoken returns the cell with what is spoken to a contender, which its name tells.
 func (c cell) spoken(contender string) cell {
 	c.TLS = strings.HasPrefix(contender, "tls-") || strings.HasPrefix(contender, "wss-")
@@ -55,10 +72,10 @@ func (b *bench) build() error {
 		exec.Command("gcc", "-O2", "-Wall", "-o", b.bin("mmsg_echo"), "c/mmsg_echo.c"),
 	}
 	for _, lib := range append([]string{"std"}, libraries...) {
-		cmds = append(cmds, exec.Command("go", "build", "-tags", "single,"+lib, "-o", b.bin("server-"+lib), "./cmd/server"))
+		cmds = append(cmds, exec.Command("go", append(link(lib), "-o", b.bin("server-"+lib), "./cmd/server")...))
 	}
-	for _, lib := range poolLibraries {
-		cmds = append(cmds, exec.Command("go", "build", "-tags", "single,"+lib, "-o", b.bin("pool-"+lib), "./cmd/pool"))
+	for _, lib := range append([]string{dropIn}, poolLibraries...) {
+		cmds = append(cmds, exec.Command("go", append(link(lib), "-o", b.bin("pool-"+lib), "./cmd/pool")...))
 	}
 	for _, cmd := range cmds {
 		if out, err := cmd.CombinedOutput(); err != nil {

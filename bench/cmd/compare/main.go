@@ -58,6 +58,7 @@ func run(args []string) error {
 		do := map[string]func() error{
 			"tcp": b.tcp, "rate": b.rate, "tls": b.tls, "alloc": b.alloc, "idle": b.idle, "pool": b.pool,
 			"ws": b.ws, "ws-idle": b.wsIdle, "udp": b.udp,
+			"dropin": b.gain,
 		}[part]
 		if err := do(); err != nil { // the other parts are still worth measuring
 			b.print("Failed: %v\n\n", err)

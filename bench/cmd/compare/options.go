@@ -11,7 +11,7 @@ import (
 )
 
 // Every part of the comparison, in the order in which they run.
-var parts = []string{"tcp", "rate", "tls", "alloc", "idle", "pool", "ws", "ws-idle", "udp"}
+var parts = []string{"tcp", "rate", "tls", "alloc", "idle", "pool", "ws", "ws-idle", "udp", "dropin"}
 
 // options are the flags.
 type options struct {

@@ -109,7 +109,7 @@ type server struct {
 // start starts a contender for the bodies of a cell.
 func (b *bench) start(contender string, c cell) (*server, error) {
 	bin := b.bin("server-" + library(contender))
-	args := []string{"-impl", contender, "-body", strconv.Itoa(c.Body), "-deflate=" + strconv.FormatBool(c.Deflate)}
+	args := []string{"-impl", impl(contender), "-body", strconv.Itoa(c.Body), "-deflate=" + strconv.FormatBool(c.Deflate)}
 	switch contender {
 	case "c":
 		bin, args = b.bin("epoll_echo"), nil

@@ -91,6 +91,19 @@ func TestContendersEcho(t *testing.T) {
 	}
 }
 
+// TestDropInEchoes links the server of dubbo-getty with the drop-in in its place, as the comparison does.
+func TestDropInEchoes(t *testing.T) {
+	bin := filepath.Join(t.TempDir(), "server")
+	args := []string{"build", "-C", "../..", "-modfile=dropin.mod", "-tags=single,dubbogetty", "-o", bin}
+	if raceEnabled {
+		args = append(args, "-race")
+	}
+	if out, err := exec.Command("go", append(args, "./cmd/server")...).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	echo(t, exec.Command(bin, "-impl", "dubbogetty"), load.Config{})
+}
+
 // echo starts a server process, drives it with small and large messages, and has it quit.
 func echo(t *testing.T, cmd *exec.Cmd, spoken load.Config) {
 	t.Helper()
