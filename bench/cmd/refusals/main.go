@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+// Command refusals measures what refusing costs: for each limit of a server, the CPU time of the server and of the
+// peer that runs into it, for each attempt. Run it in the bench directory: go run ./cmd/refusals. The server is a
+// process of its own; the peer is a Go program on plain sockets with what it sends prepared.
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	rounds   = 5
+	attempts = 1000 // in a round
+	peers    = 4    // at once
+)
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "refusals:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	if len(args) == 2 && args[0] == "-serve" {
+		return serve(args[1])
+	}
+	fmt.Printf("%s, %d CPUs, %s: median of %d rounds of %d attempts, µs of CPU for each\n\n",
+		runtime.Version(), runtime.NumCPU(), time.Now().Format(time.DateOnly), rounds, attempts)
+	fmt.Println("| refusal | server | peer | peer / server |")
+	fmt.Println("|---|--:|--:|--:|")
+	for _, k := range kinds {
+		server, peer, err := measure(k)
+		if err != nil {
+			return fmt.Errorf("%s: %w", k.name, err)
+		}
+		fmt.Printf("| %s | %.0f | %.0f | %.1f |\n", k.name, server, peer, peer/server)
+	}
+	return nil
+}
+
+// measure returns the medians in microseconds.
+func measure(k kind) (server, peer float64, err error) {
+	cmd := exec.Command("/proc/self/exe", "-serve", k.name)
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return 0, 0, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return 0, 0, err
+	}
+	if err := cmd.Start(); err != nil {
+		return 0, 0, err
+	}
+	defer func() { err = firstError(err, in.Close(), cmd.Wait()) }()
+	lines := bufio.NewReader(out)
+	addr, err := lines.ReadString('\n')
+	if err != nil {
+		return 0, 0, err
+	}
+	addr = strings.TrimSpace(addr)
+	if k.holds {
+		nc, err := net.Dial("tcp", addr)
+		if err != nil {
+			return 0, 0, err
+		}
+		defer nc.Close()
+	}
+	cpu := func() (theirs, ours time.Duration, err error) {
+		if _, err = io.WriteString(in, "cpu\n"); err == nil {
+			var ns int64
+			_, err = fmt.Fscanln(lines, &ns)
+			theirs = time.Duration(ns)
+		}
+		return theirs, cpuTime(), err
+	}
+	var servers, us []float64
+	for range rounds + 1 {
+		s0, p0, err := cpu()
+		if err != nil {
+			return 0, 0, err
+		}
+		if err := attack(addr, k.sends); err != nil {
+			return 0, 0, err
+		}
+		s1, p1, err := cpu()
+		if err != nil {
+			return 0, 0, err
+		}
+		servers = append(servers, float64(s1-s0)/attempts/1e3)
+		us = append(us, float64(p1-p0)/attempts/1e3)
+	}
+	return median(servers[1:]), median(us[1:]), nil // the first warms up
+}
+
+func firstError(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func median(x []float64) float64 {
+	slices.Sort(x)
+	return x[len(x)/2]
+}
+
+// attack connects again and again, sends, and waits for the end of each connection.
+func attack(addr string, sends []byte) error {
+	var wg sync.WaitGroup
+	errs := make([]error, peers)
+	for i := range peers {
+		wg.Go(func() {
+			sink := make([]byte, 4<<10)
+			for range attempts / peers {
+				nc, err := net.Dial("tcp", addr)
+				if err != nil {
+					errs[i] = err
+					return
+				}
+				_ = nc.SetDeadline(time.Now().Add(200 * time.Millisecond)) // some are within the rate
+				_, _ = nc.Write(sends)                                     // it may be cut off
+				for err == nil {
+					_, err = nc.Read(sink)
+				}
+				_ = nc.Close()
+			}
+		})
+	}
+	wg.Wait()
+	return firstError(errs...)
+}
+
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
