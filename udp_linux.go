@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"unsafe"
+
+	"github.com/getty-net/getty/internal/bufpool"
 )
 
 // mmsgIO is the packetIO of exactly *net.UDPConn: many packets per system call,
@@ -121,7 +123,11 @@ func (o *mmsgIO) receive(park func(), got func(packet)) error {
 	}
 	if b := o.batch; b != nil {
 		for i := range b.hdrs[:o.n] {
-			got(o.packet(b, i))
+			pk := o.packet(b, i)
+			got(pk)
+			if bufpool.Debug {
+				bufpool.Poison(pk.data)
+			}
 		}
 		o.batch = nil
 		o.shared.buffers.Put(b)
