@@ -116,6 +116,7 @@ func (c *compressConn) expand(in *window, full int) {
 		switch {
 		case err != nil:
 			c.err, c.drained = fmt.Errorf("%w: the bytes are not %s: %w", ErrCompression, c.format.how, err), true
+			c.exp.drop()
 			c.exp = spoiled{}
 			return
 		case out == 0 && used == 0:
@@ -188,3 +189,11 @@ func (c *compressConn) closeWrite() error {
 
 func (c *compressConn) close() error      { return c.raw.close() }
 func (c *compressConn) netConn() net.Conn { return c.raw.netConn() }
+
+func (c *compressConn) drop() {
+	c.src.release()
+	c.exp.drop()
+	bufpool.Put(c.cur)
+	c.cur = nil
+	c.raw.drop()
+}

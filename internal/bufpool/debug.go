@@ -5,7 +5,9 @@
 package bufpool
 
 import (
+	"bytes"
 	"runtime"
+	"slices"
 	"sync"
 )
 
@@ -106,18 +108,21 @@ func takeOldest(c int) []byte {
 
 // untouched reports whether nobody used b since it was given back.
 func (b *Buf) untouched() bool {
-	for _, v := range b.held {
-		if v != poison {
+	for part := range slices.Chunk(b.held, len(pattern)) {
+		if !bytes.Equal(part, pattern[:len(part)]) {
 			return false
 		}
 	}
 	return b.B == nil
 }
 
+// pattern is poison in a piece that is quick to copy and to compare.
+var pattern = bytes.Repeat([]byte{poison}, 16<<10)
+
 // Poison overwrites bytes that nobody may look at any more.
 func Poison(b []byte) {
-	for i := range b {
-		b[i] = poison
+	for len(b) > 0 {
+		b = b[copy(b, pattern):]
 	}
 }
 
