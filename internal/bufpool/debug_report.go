@@ -12,7 +12,7 @@ import (
 )
 
 // maxReports bounds what Verify says about one kind of fault.
-const maxReports = 5
+const maxReports = 8
 
 // Verify reports all faults found so far, also those whose panic somebody has
 // recovered, what was written to since it was given back, and what is still
