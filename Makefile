@@ -2,6 +2,7 @@
 
 GOLANGCI_LINT_VERSION := v2.15.0
 GOFUMPT_VERSION       := v0.12.0
+GOVULNCHECK_VERSION   := v1.9.0
 
 # How long each fuzz target runs, and what is handed to the demo.
 FUZZTIME ?= 3s
@@ -20,7 +21,7 @@ CHECK   := bin/check -lint $(LINT) -gofumpt $(GOFUMPT) -fuzztime $(FUZZTIME)
 MODULES  = $(shell find . -name go.mod -not -path '*/.*/*' -not -path '*/node_modules/*' | sed 's|/go.mod$$||' | sort)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test race lint fuzz bench cover fmt vet tidy tools check
+.PHONY: help demo test race lint fuzz govulncheck bench cover fmt vet tidy tools check
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -44,6 +45,9 @@ vet: check ## go vet for every supported system
 
 fuzz: check ## every fuzz target for FUZZTIME
 	@exec $(CHECK) fuzz
+
+govulncheck: ## known vulnerabilities of all modules; needs vuln.go.dev
+	@for m in $(MODULES); do echo "$$m:"; go -C $$m run golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION) ./...; done
 
 bench: ## measure getty and its peers; writes bench/results
 	@cd bench && exec go run ./cmd/compare $(ARGS)
