@@ -47,6 +47,7 @@ func steps(r repo, o options) []step {
 		all = append(all, testStep("race", m, "-race"))
 	}
 	all = append(all, testStep("portable", ".", "-race", "-tags=getty_portable"))
+	all = append(all, testStep("debug", ".", "-tags=getty_debug"))
 	for _, m := range r.modules {
 		if r.hasAllocTests(m) {
 			all = append(all, testStep("alloc", m, "-run=Alloc"))
