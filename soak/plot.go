@@ -54,10 +54,10 @@ func writeSVG(path string, samples []sample) error {
 		return nil
 	}
 	var b bytes.Buffer
-	height := len(panels)*(panelHeight+panelTop) + 30
+	width, height := plotWidth+20, len(panels)*(panelHeight+panelTop)+30 // the last label is centred on the end
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="12">`+"\n",
-		plotWidth, height)
-	fmt.Fprintf(&b, `<rect width="%d" height="%d" fill="white"/>`+"\n", plotWidth, height)
+		width, height)
+	fmt.Fprintf(&b, `<rect width="%d" height="%d" fill="white"/>`+"\n", width, height)
 	for i, p := range panels {
 		p.draw(&b, samples, i*(panelHeight+panelTop)+panelTop)
 	}
