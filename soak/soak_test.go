@@ -82,7 +82,7 @@ func TestWhatIsWrongIsSaid(t *testing.T) {
 	}
 	before := usage{Goroutines: 3, Descriptors: 9}
 	for _, after := range []usage{{Goroutines: 4}, {Descriptors: 10}, {Heap: heapSlack + 1}} {
-		if after.check("server", before) == nil {
+		if after.check("server", before, heapSlack) == nil {
 			t.Errorf("%+v is taken for no more than %+v", after, before)
 		}
 	}
