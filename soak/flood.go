@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 	"time"
 )
 
@@ -33,17 +32,13 @@ func flood(ctx context.Context, out io.Writer, o options, srv *process) error {
 	if err != nil {
 		return errors.Join(err, c.disconnect())
 	}
-	actx, stop := context.WithCancel(ctx)
-	var attacks sync.WaitGroup
-	var tallies [6]tally
-	for i := range o.flood {
-		kind := i % len(transports)
-		a := attacker{url: srv.listn.URLs[kind], kind: transports[kind], cert: srv.listn.Cert, tally: &tallies[kind]}
-		attacks.Go(func() { a.run(actx) })
+	stop, err := startAttack(plan{URLs: srv.listn.URLs, Cert: srv.listn.Cert, Conns: o.flood})
+	if err != nil {
+		return errors.Join(err, c.disconnect())
 	}
 	loud, err := c.observe(ctx, o.duration)
-	stop()
-	attacks.Wait()
+	scores, serr := stop()
+	err = errors.Join(err, serr)
 	for _, l := range c.loads {
 		// A session of these that ended, or a refused message, is somebody else's error.
 		if n := l.closes.Load(); n > 0 {
@@ -58,9 +53,9 @@ func flood(ctx context.Context, out io.Writer, o options, srv *process) error {
 		err = errors.Join(err, l.books.check(l.name))
 	}
 	c.sums()
-	for i := range tallies {
-		c.printf("%-6s %9d conns, %9d frames, %11d bytes of %d hostile peers\n", transports[i],
-			tallies[i].conns.Load(), tallies[i].frames.Load(), tallies[i].bytes.Load(), (o.flood+len(transports)-1-i)/len(transports))
+	for i, s := range scores {
+		c.printf("%-6s %9d conns, %9d frames, %11d bytes of %d hostile peers\n",
+			transports[i], s.Conns, s.Frames, s.Bytes, (o.flood+len(transports)-1-i)/len(transports))
 	}
 	c.printf("\nothers: p99 %v without, %v with the flood; server's resident memory %d KiB before, at most %d KiB\n",
 		quiet.p99, loud.p99, quiet.resident>>10, loud.resident>>10)

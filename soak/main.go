@@ -29,11 +29,10 @@ type options struct {
 }
 
 func main() {
-	if os.Getenv(serverEnv) != "" {
-		if err := serve(os.Stdin, os.Stdout); err != nil {
-			fmt.Fprintln(os.Stderr, "soak: server:", err)
-			os.Exit(1)
-		}
+	if is, err := child(); err != nil {
+		fmt.Fprintln(os.Stderr, "soak: child:", err)
+		os.Exit(1)
+	} else if is {
 		return
 	}
 	var o options

@@ -19,10 +19,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if os.Getenv(serverEnv) != "" { // this binary is the server's as well
-		if err := serve(os.Stdin, os.Stdout); err != nil {
-			panic(err)
-		}
+	if is, err := child(); err != nil {
+		panic(err)
+	} else if is {
 		return
 	}
 	goleak.VerifyTestMain(m)
