@@ -57,8 +57,8 @@ func flood(ctx context.Context, out io.Writer, o options, srv *process) error {
 		c.printf("%-6s %9d conns, %9d frames, %11d bytes of %d hostile peers\n",
 			transports[i], s.Conns, s.Frames, s.Bytes, (o.flood+len(transports)-1-i)/len(transports))
 	}
-	c.printf("\nothers: p99 %v without, %v with the flood; server's resident memory %d KiB before, at most %d KiB\n",
-		quiet.p99, loud.p99, quiet.resident>>10, loud.resident>>10)
+	c.printf("\nothers without the flood: p50 %v, p99 %v; with it: p50 %v, p99 %v\n", quiet.p50, quiet.p99, loud.p50, loud.p99)
+	c.printf("server's resident memory: %d KiB before, at most %d KiB\n", quiet.resident>>10, loud.resident>>10)
 	if loud.resident > quiet.resident+floodSlack {
 		err = errors.Join(err, errors.New("the server's memory has grown too much"))
 	}
@@ -71,7 +71,7 @@ func flood(ctx context.Context, out io.Writer, o options, srv *process) error {
 // seen is what was observed of the others and of the server for a while.
 type seen struct {
 	n        int64
-	p99      time.Duration
+	p50, p99 time.Duration
 	resident int64
 }
 
@@ -89,7 +89,7 @@ func (c *campaign) observe(ctx context.Context, d time.Duration) (s seen, err er
 		select {
 		case <-t.C:
 		case <-ctx.Done():
-			s.n, _, s.p99 = c.rtt.take()
+			s.n, s.p50, s.p99 = c.rtt.take()
 			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 				return s, nil
 			}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"time"
 )
 
@@ -14,7 +15,8 @@ const (
 	plotWidth, panelHeight = 900, 170
 	plotLeft, plotRight    = 70, 20
 	panelTop               = 34
-	labels                 = 6 // of the time axis
+	labels                 = 6   // of the time axis
+	maxPoints              = 800 // of a curve; of a longer run each stands for the highest of some
 )
 
 // panel is one diagram over time. Its curves share a scale.
@@ -94,8 +96,12 @@ func (p *panel) draw(b *bytes.Buffer, samples []sample, top int) {
 	for i, c := range p.curves {
 		fmt.Fprintf(b, `<text x="%d" y="%d" fill="%s">%s</text>`+"\n", plotLeft+200+150*i, top-8, c.colour, c.name)
 		fmt.Fprintf(b, `<polyline fill="none" stroke="%s" stroke-width="1.2" points="`, c.colour)
-		for j := range samples {
-			fmt.Fprintf(b, "%.1f,%.1f ", across(samples[j].at, samples[len(samples)-1].at), y(c.value(&samples[j])))
+		for part := range slices.Chunk(samples, len(samples)/maxPoints+1) {
+			most := 0.0
+			for j := range part {
+				most = max(most, c.value(&part[j]))
+			}
+			fmt.Fprintf(b, "%.1f,%.1f ", across(part[0].at, samples[len(samples)-1].at), y(most))
 		}
 		b.WriteString(`"/>` + "\n")
 	}
