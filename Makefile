@@ -28,7 +28,7 @@ MODULES  = $(shell find . -name go.mod -not -path '*/.*/*' -not -path '*/node_mo
 .PHONY: help demo test race lint fuzz govulncheck soak flood bench cover fmt vet tidy tools check
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
 demo: ## show what getty does; ARGS='...' is handed on
 	@go build -C cmd/getty -o $(CURDIR)/bin/getty .
