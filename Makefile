@@ -2,10 +2,15 @@
 
 GOLANGCI_LINT_VERSION := v2.15.0
 GOFUMPT_VERSION       := v0.12.0
+GOVULNCHECK_VERSION   := v1.9.0
 
 # How long each fuzz target runs, and what is handed to the demo.
-FUZZTIME ?= 3s
-ARGS     ?=
+FUZZTIME  ?= 3s
+# How long the soak runs, with how many sessions, and the flood.
+DURATION  ?= 5m
+SESSIONS  ?= 5000
+FLOODTIME ?= 60s
+ARGS      ?=
 
 SHELL       := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -20,10 +25,10 @@ CHECK   := bin/check -lint $(LINT) -gofumpt $(GOFUMPT) -fuzztime $(FUZZTIME)
 MODULES  = $(shell find . -name go.mod -not -path '*/.*/*' -not -path '*/node_modules/*' | sed 's|/go.mod$$||' | sort)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test race lint fuzz bench cover fmt vet tidy tools check
+.PHONY: help demo test race lint fuzz govulncheck soak flood bench cover fmt vet tidy tools check
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
 demo: ## show what getty does; ARGS='...' is handed on
 	@go build -C cmd/getty -o $(CURDIR)/bin/getty .
@@ -44,6 +49,17 @@ vet: check ## go vet for every supported system
 
 fuzz: check ## every fuzz target for FUZZTIME
 	@exec $(CHECK) fuzz
+
+govulncheck: ## known vulnerabilities of all modules; needs vuln.go.dev
+	@for m in $(MODULES); do echo "$$m:"; go -C $$m run golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION) ./...; done
+
+soak: ## SESSIONS sessions with faults and restarts for DURATION; writes docs/soak.csv and docs/soak.svg
+	@go build -C soak -o $(CURDIR)/bin/soak .
+	@exec bin/soak -duration $(DURATION) -sessions $(SESSIONS) -out docs $(ARGS)
+
+flood: ## hostile frames from 200 connections for FLOODTIME
+	@go build -C soak -o $(CURDIR)/bin/soak .
+	@exec bin/soak -flood 200 -sessions 60 -duration $(FLOODTIME) $(ARGS)
 
 bench: ## measure getty and its peers; writes bench/results
 	@cd bench && exec go run ./cmd/compare $(ARGS)

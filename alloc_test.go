@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//go:build unix && !race && !getty_portable
+//go:build unix && !race && !getty_portable && !getty_debug
 
 package getty_test
 

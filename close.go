@@ -160,17 +160,15 @@ func (c *core) waitWriter() {
 	c.mu.Unlock()
 }
 
-// finish is the last of the session: nothing reads or writes any more.
+// finish is the last of the session: nothing reads any more.
 func (c *core) finish() {
-	c.in.release()
 	c.mu.Lock()
-	c.halved = true
+	c.halved = true // no writer begins
 	c.stopFlush()
-	if c.buf != nil {
-		c.dropBuf()
-	}
 	tm, cause := c.timers, c.cause
 	c.mu.Unlock()
+	c.waitWriter()
+	c.drop()
 	if tm != nil {
 		tm.stop()
 	}
@@ -179,6 +177,20 @@ func (c *core) finish() {
 	defer c.ep.left(c, cause)
 	if err := c.guard(phaseClose, func() error { return c.top.closed(cause) }); err != nil {
 		c.ep.logClose(c, err)
+	}
+}
+
+// drop gives back all buffers. Nothing reads or writes any more.
+func (c *core) drop() {
+	c.in.release()
+	if c.framing != nil {
+		c.framing.drop()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.conn.drop()
+	if c.buf != nil {
+		c.dropBuf()
 	}
 }
 

@@ -79,4 +79,5 @@ func newInflater(raw bool) func() expander {
 
 func (f *inflater) expand(dst, src []byte) (out, used int, err error) { return f.d.Expand(dst, src) }
 func (f *inflater) rest()                                             { f.d.Rest() }
+func (f *inflater) drop()                                             { f.d.Drop() }
 func (f *inflater) whole() bool                                       { return f.d.Whole() }

@@ -59,6 +59,8 @@ type expander interface {
 	expand(dst, src []byte) (out, used int, err error)
 	// rest gives back what is not needed while nothing arrives.
 	rest()
+	// drop gives back everything. Nothing is expanded any more.
+	drop()
 	// whole reports whether the stream may end here, src being empty.
 	whole() bool
 }
@@ -68,6 +70,7 @@ type spoiled struct{}
 
 func (spoiled) expand(_, _ []byte) (out, used int, err error) { return 0, 0, nil }
 func (spoiled) rest()                                         {}
+func (spoiled) drop()                                         {}
 func (spoiled) whole() bool                                   { return true }
 
 // piece reads a format whose pieces are expanded as a whole.
@@ -129,4 +132,5 @@ func (e *pieces) expand(dst, src []byte) (out, used int, err error) {
 }
 
 func (e *pieces) rest()       {}
+func (e *pieces) drop()       { bufpool.Put(e.plain); e.plain = nil }
 func (e *pieces) whole() bool { return e.plain == nil && e.skip == 0 }

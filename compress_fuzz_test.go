@@ -54,6 +54,7 @@ func FuzzZipExpand(f *testing.F) {
 	f.Add([]byte("\x50\x2a\x4d\x18\x03\x00\x00\x00abc\x28\xb5\x2f\xfd\x04\x00\x09\x00\x00x1234"), uint8(2), uint64(1))
 	f.Fuzz(func(t *testing.T, data []byte, how uint8, seed uint64) {
 		z := getty.NewZipStream(zipAll[int(how)%len(zipAll)])
+		defer z.Drop()
 		_, _ = zipFeed(t, z, data, rand.New(rand.NewPCG(seed, 0)))
 	})
 }
@@ -65,6 +66,7 @@ func FuzzZipCompress(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text []byte, how uint8, seed uint64, times uint16) {
 		z := getty.NewZipStream(zipAll[int(how)%len(zipAll)])
+		defer z.Drop()
 		text = bytes.Repeat(text, 1+int(times)%500)
 		text = text[:min(len(text), 300<<10)]
 		data := z.Compress(text)

@@ -48,7 +48,7 @@ func snappyChunk(dst, p []byte) []byte {
 		kind = snappyPlain
 		dst = append(dst[:body], p...)
 	}
-	binary.LittleEndian.PutUint32(dst[at:], kind|uint32(len(dst)-at-snappyHeader)<<8)
+	binary.LittleEndian.PutUint32(dst[at:], kind|uint32(len(dst)-at-snappyHeader)<<8) //nolint:gosec // a piece has 17 bits at most
 	binary.LittleEndian.PutUint32(dst[at+snappyHeader:], snappyChecksum(p))
 	return dst
 }

@@ -87,7 +87,7 @@ func (r *zstdReader) next(data []byte) (size, plain int, skip bool, err error) {
 			r.sum = zstdSum
 		}
 		if h.HasFCS {
-			r.plain = int(h.FrameContentSize)
+			r.plain = int(h.FrameContentSize) //nolint:gosec // checked above
 		}
 	}
 	return r.blocks(data)

@@ -28,6 +28,10 @@ type conn interface {
 	// close ends the conn; read and write return. It does not wait for the network.
 	close() error
 
+	// drop gives back what is still borrowed. It comes last: nothing reads or
+	// writes any more.
+	drop()
+
 	// netConn is what the user knows this conn as.
 	netConn() net.Conn
 }

@@ -117,14 +117,12 @@ func (c *compressConn) expand(in *window, full int) {
 			in.filled(out)
 		}
 		if err == nil && c.swells(used, out) {
-			c.err, c.drained = fmt.Errorf("%w: expands to more than %d times its size", ErrMessageTooLong, c.format.ratio), true
-			c.exp = spoiled{}
+			c.spoil(fmt.Errorf("%w: expands to more than %d times its size", ErrMessageTooLong, c.format.ratio))
 			return
 		}
 		switch {
 		case err != nil:
-			c.err, c.drained = fmt.Errorf("%w: the bytes are not %s: %w", ErrCompression, c.format.how, err), true
-			c.exp = spoiled{}
+			c.spoil(fmt.Errorf("%w: the bytes are not %s: %w", ErrCompression, c.format.how, err))
 			return
 		case out == 0 && used == 0:
 			c.drained = true
@@ -134,6 +132,13 @@ func (c *compressConn) expand(in *window, full int) {
 			return
 		}
 	}
+}
+
+// spoil lets nothing be expanded any more.
+func (c *compressConn) spoil(err error) {
+	c.err, c.drained = err, true
+	c.exp.drop()
+	c.exp = spoiled{}
 }
 
 // swells reports whether the stream expands more than it may. What lies far
@@ -210,3 +215,11 @@ func (c *compressConn) closeWrite() error {
 
 func (c *compressConn) close() error      { return c.raw.close() }
 func (c *compressConn) netConn() net.Conn { return c.raw.netConn() }
+
+func (c *compressConn) drop() {
+	c.src.release()
+	c.exp.drop()
+	bufpool.Put(c.cur)
+	c.cur = nil
+	c.raw.drop()
+}

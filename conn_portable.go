@@ -62,4 +62,5 @@ func (c *portableConn) write(p []byte) (int, error) {
 
 func (c *portableConn) closeWrite() error { return closeWrite(c.nc) }
 func (c *portableConn) close() error      { return c.nc.Close() }
+func (c *portableConn) drop()             {}
 func (c *portableConn) netConn() net.Conn { return c.nc }

@@ -127,6 +127,7 @@ func (c *rawConn) close() error {
 	return c.nc.Close()
 }
 
+func (c *rawConn) drop()             {}
 func (c *rawConn) netConn() net.Conn { return c.nc }
 
 func (c *rawConn) opError(op string, errno syscall.Errno) error {

@@ -43,15 +43,20 @@ func tlsHandshake(raw conn, in window, cfg *tls.Config, client bool) (*tlsConn, 
 	} else {
 		c.tls = tls.Server(shim, cfg)
 	}
+	done := false
+	defer func() {
+		if !done { // a function in cfg may have panicked
+			shim.drop()
+		}
+	}()
 	err := c.tls.HandshakeContext(context.Background())
 	if ferr := shim.flushAll(); err == nil {
 		err = ferr
 	}
 	if err != nil {
-		shim.in.release()
 		return nil, err
 	}
-	shim.blocking = false
+	done, shim.blocking = true, false
 	return c, nil
 }
 
@@ -122,6 +127,11 @@ func (c *tlsConn) closeWrite() error {
 func (c *tlsConn) close() error      { return c.raw.close() }
 func (c *tlsConn) netConn() net.Conn { return c.tls }
 
+func (c *tlsConn) drop() {
+	c.shim.drop()
+	c.raw.drop()
+}
+
 // tlsShim is the net.Conn under a tls.Conn. During the handshake it blocks.
 // Afterwards Read hands out what has arrived, or errAgain, and Write collects.
 type tlsShim struct {
@@ -140,6 +150,13 @@ type tlsShim struct {
 
 	mu  sync.Mutex
 	out *bufpool.Buf // collected, by the writer and by the reader's control records
+}
+
+func (s *tlsShim) drop() {
+	s.in.release()
+	bufpool.Put(s.cur)
+	bufpool.Put(s.out)
+	s.cur, s.out = nil, nil
 }
 
 // fill waits for more ciphertext.

@@ -140,6 +140,7 @@ func zipBomb(t testing.TB, how getty.Compression) []byte {
 		return out.Bytes()
 	}
 	z := getty.NewZipStream(how)
+	defer z.Drop()
 	var out []byte
 	for range size / step {
 		out = append(out, z.Compress(zeros)...)
@@ -181,6 +182,7 @@ func TestD43ABombIsExpandedAsItIsTaken(t *testing.T) {
 		}}
 		nc := zipServe(t, r, zipConfig(how))
 		z := getty.NewZipStream(how)
+		defer z.Drop()
 		var bomb []byte
 		for range 32 {
 			bomb = append(bomb, z.Compress([]byte(strings.Repeat("0123456789\n", 1<<20/11)))...)

@@ -5,6 +5,8 @@ package getty
 import (
 	"fmt"
 	"runtime/debug"
+
+	"github.com/getty-net/getty/internal/bufpool"
 )
 
 // batch decodes the messages in data one by one and has each handled. It runs
@@ -46,7 +48,11 @@ func (s *Session[M]) decode(data []byte, follows bool, messages *int) (used int,
 		}
 		used += n
 		c.counted(messages, follows || used < len(data))
-		if err = s.events.OnMessage(s, msg); err != nil {
+		err = s.events.OnMessage(s, msg)
+		if bufpool.Debug {
+			bufpool.Poison(rest[:n]) // an alias of the message is worth nothing from here on
+		}
+		if err != nil {
 			break
 		}
 	}

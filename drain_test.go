@@ -57,6 +57,7 @@ func (c *scriptConn) takeSome(p []byte, wait bool) (int, error) {
 }
 
 func (c *scriptConn) closeWrite() error { return nil }
+func (*scriptConn) drop()               {}
 func (c *scriptConn) netConn() net.Conn { return c.Conn }
 
 func (c *scriptConn) close() error {

@@ -298,14 +298,16 @@ func ExampleConfig_workers() {
 
 // After Shutdown has returned nil nothing of the server runs any more.
 func ExampleServer_Shutdown() {
-	causes := make(chan error, 1)
+	opened, causes := make(chan bool, 1), make(chan error, 1)
 	srv, url := start(getty.EventFuncs[string]{
+		Open:  func(*getty.Session[string]) error { opened <- true; return nil },
 		Close: func(_ *getty.Session[string], cause error) { causes <- cause },
 	}, getty.Config{})
 	s, err := getty.Dial(context.Background(), url, codec.Line{}, getty.NopEvents[string]{}, getty.Config{})
 	if err != nil {
 		log.Fatal(err)
 	}
+	<-opened // or the server may have nothing to close yet
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	fmt.Println("shutdown:", srv.Shutdown(ctx))

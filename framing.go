@@ -32,8 +32,10 @@ type framing interface {
 	// It returns the cause of the session's end, or nil to go on behind it.
 	spoiled(err error) error
 
-	// release gives back what next has borrowed for the last unit.
+	// release gives back what next has borrowed for the last unit, drop what it
+	// has borrowed at all: nothing comes any more.
 	release()
+	drop()
 
 	// begin appends room for the header of a unit; end completes the unit that
 	// begin began at start, and returns dst[:start] with the unit behind it. Its

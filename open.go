@@ -106,6 +106,9 @@ func (c *core) cover(cfg *tls.Config, client bool) error {
 	defer c.mu.Unlock()
 	switch {
 	case !c.is(stateNew):
+		if err == nil {
+			cn.drop()
+		}
 		return c.closedError()
 	case err != nil:
 		return err
@@ -128,6 +131,7 @@ func (c *core) layers(cfg *tls.Config, client bool) (conn, error) {
 	if f := c.format(); f != nil {
 		z, err := compressHandshake(cn, c.in.moved(), f, client)
 		if err != nil {
+			cn.drop()
 			return nil, err
 		}
 		cn = z
@@ -138,6 +142,8 @@ func (c *core) layers(cfg *tls.Config, client bool) (conn, error) {
 // abandon ends a session that nobody has seen open: no OnClose follows.
 func (c *core) abandon(err error) error {
 	c.cut(err)
+	c.waitWriter()
+	c.drop()
 	c.ep.abandoned(c, err)
 	return err
 }

@@ -89,6 +89,7 @@ func (*packetFraming) opened()      {}
 func (*packetFraming) midway() bool { return false }
 func (*packetFraming) eof() error   { return io.EOF }
 func (*packetFraming) release()     {}
+func (*packetFraming) drop()        {}
 
 func (*packetFraming) begin(dst []byte) []byte { return append(dst, make([]byte, recordHeader)...) }
 

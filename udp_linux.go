@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"unsafe"
+
+	"github.com/getty-net/getty/internal/bufpool"
 )
 
 // mmsgIO is the packetIO of exactly *net.UDPConn: many packets per system call,
@@ -107,7 +109,7 @@ func (o *mmsgIO) newBatch() *recvBatch {
 		b.iovs[i].SetLen(o.size)
 		h := &b.hdrs[i].hdr
 		h.Iov, h.Iovlen = &b.iovs[i], 1
-		h.Name = (*byte)(unsafe.Pointer(&b.names[i]))
+		h.Name = (*byte)(unsafe.Pointer(&b.names[i])) //nolint:gosec // as recvmmsg wants it
 		h.Control = &b.controls[i][0]
 	}
 	return b
@@ -121,7 +123,11 @@ func (o *mmsgIO) receive(park func(), got func(packet)) error {
 	}
 	if b := o.batch; b != nil {
 		for i := range b.hdrs[:o.n] {
-			got(o.packet(b, i))
+			pk := o.packet(b, i)
+			got(pk)
+			if bufpool.Debug {
+				bufpool.Poison(pk.data)
+			}
 		}
 		o.batch = nil
 		o.shared.buffers.Put(b)
@@ -164,7 +170,7 @@ func (o *mmsgIO) packet(b *recvBatch, i int) packet {
 	}
 	pk.from = addrPortOf(&b.names[i], int(m.hdr.Namelen))
 	if o.pktinfo {
-		pk.local = localOf(b.controls[i][:min(int(m.hdr.Controllen), len(b.controls[i]))])
+		pk.local = localOf(b.controls[i][:min(int(m.hdr.Controllen), len(b.controls[i]))]) //nolint:gosec // the kernel keeps it within the buffer
 	}
 	return pk
 }
@@ -176,7 +182,7 @@ func (o *mmsgIO) close() error { return o.uc.Close() }
 func sysMmsg(trap, fd uintptr, hdrs []mmsghdr) (int, syscall.Errno) {
 	for {
 		n, _, errno := syscall.RawSyscall6(trap, fd,
-			uintptr(unsafe.Pointer(unsafe.SliceData(hdrs))), uintptr(len(hdrs)), syscall.MSG_DONTWAIT, 0, 0)
+			uintptr(unsafe.Pointer(unsafe.SliceData(hdrs))), uintptr(len(hdrs)), syscall.MSG_DONTWAIT, 0, 0) //nolint:gosec // as the system call wants it; hdrs lives through it
 		switch errno {
 		case 0:
 			return int(n), 0

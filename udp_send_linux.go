@@ -95,7 +95,7 @@ func (b *sendBatch) add(to *rawDest, p []byte, gso bool) (n int) {
 }
 
 func (b *sendBatch) part(unit []byte) {
-	b.iovs[b.parts].Base = unsafe.SliceData(unit)
+	b.iovs[b.parts].Base = unsafe.SliceData(unit) //nolint:gosec // as sendmmsg wants it
 	b.iovs[b.parts].SetLen(len(unit))
 	b.parts++
 }

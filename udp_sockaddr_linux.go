@@ -36,12 +36,12 @@ func askPktinfo(fd int, v6 bool) bool {
 // socket of both families as mapped ones.
 func addrPortOf(sa *syscall.RawSockaddrInet6, size int) netip.AddrPort {
 	// Ports are in network order.
-	port := func(p *uint16) uint16 { return binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(p))[:]) }
+	port := func(p *uint16) uint16 { return binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(p))[:]) } //nolint:gosec // a port is in network order
 	switch {
 	case sa.Family == syscall.AF_INET6 && size >= syscall.SizeofSockaddrInet6:
 		return netip.AddrPortFrom(withZone(netip.AddrFrom16(sa.Addr).Unmap(), sa.Scope_id), port(&sa.Port))
 	case sa.Family == syscall.AF_INET && size >= syscall.SizeofSockaddrInet4:
-		sa4 := (*syscall.RawSockaddrInet4)(unsafe.Pointer(sa))
+		sa4 := (*syscall.RawSockaddrInet4)(unsafe.Pointer(sa)) //nolint:gosec // the family says which it is
 		return netip.AddrPortFrom(netip.AddrFrom4(sa4.Addr), port(&sa4.Port))
 	}
 	return netip.AddrPort{}
@@ -61,7 +61,7 @@ func withZone(a netip.Addr, scope uint32) netip.Addr {
 func localOf(b []byte) netip.Addr {
 	for len(b) >= syscall.SizeofCmsghdr {
 		// The length is as long as a pointer, level and type have 4 bytes each.
-		size := int(binary.NativeEndian.Uint64(b))
+		size := int(binary.NativeEndian.Uint64(b)) //nolint:gosec // checked below
 		level, kind := binary.NativeEndian.Uint32(b[8:]), binary.NativeEndian.Uint32(b[12:])
 		if size < syscall.SizeofCmsghdr || size > len(b) {
 			break
@@ -103,7 +103,7 @@ type rawDest struct {
 func (d *rawDest) address(h *syscall.Msghdr) {
 	h.Name, h.Namelen = nil, d.size
 	if d.size > 0 {
-		h.Name = (*byte)(unsafe.Pointer(&d.name))
+		h.Name = (*byte)(unsafe.Pointer(&d.name)) //nolint:gosec // as sendmmsg wants it
 	}
 	h.Control = nil
 	h.SetControllen(int(d.used))
@@ -125,7 +125,7 @@ func (d *rawDest) setName(ap netip.AddrPort, v6 bool) {
 	var port [2]byte
 	binary.BigEndian.PutUint16(port[:], ap.Port())
 	if !v6 {
-		sa := (*syscall.RawSockaddrInet4)(unsafe.Pointer(&d.name))
+		sa := (*syscall.RawSockaddrInet4)(unsafe.Pointer(&d.name)) //nolint:gosec // the family says which it is
 		sa.Family, sa.Addr = syscall.AF_INET, ap.Addr().As4()
 		sa.Port = binary.NativeEndian.Uint16(port[:])
 		d.size = syscall.SizeofSockaddrInet4

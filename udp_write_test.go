@@ -44,6 +44,7 @@ func scriptedPeer(t *testing.T, errs ...error) (*udpPeer, *scriptedIO) {
 // drainer takes its return for progress, and WriteTimeout begins anew.
 func TestUDPWriteWaitsForRoom(t *testing.T) {
 	var in window
+	defer in.release()
 	in.addRecord([]byte("one"))
 	p, io := scriptedPeer(t, errAgain, errAgain, errAgain)
 	if n, err := p.tryWrite(in.bytes()); n != 0 || err != errAgain {
@@ -80,6 +81,7 @@ func TestUDPSendErrors(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var in window
+			defer in.release()
 			in.addRecord([]byte("one"))
 			in.addRecord([]byte("two"))
 			p, _ := scriptedPeer(t, tc.errs...)

@@ -81,6 +81,7 @@ func TestWindowHoldsNothingWhileItIsEmpty(t *testing.T) {
 
 func TestWindowGrowsWithWhatHasArrived(t *testing.T) {
 	var in window
+	defer in.release()
 	most := readSizes[len(readSizes)-1]
 	for n := 0; n < 4<<20; n += 1000 {
 		feed(&in, make([]byte, 1000))
@@ -96,6 +97,7 @@ func TestWindowGrowsWithWhatHasArrived(t *testing.T) {
 
 func TestWindowShrinksAroundTheRest(t *testing.T) {
 	var in window
+	defer in.release()
 	feed(&in, make([]byte, 60<<10))
 	feed(&in, []byte("rest"))
 	in.used(in.len() - len("rest"))
@@ -110,6 +112,7 @@ func TestWindowShrinksAroundTheRest(t *testing.T) {
 
 func TestWindowReadsFollowTheTraffic(t *testing.T) {
 	var in window
+	defer in.release()
 	first := feed(&in, make([]byte, 256<<10))
 	in.used(in.len())
 	in.release()

@@ -147,5 +147,5 @@ func closePayload(code int, reason string) []byte {
 		}
 		reason = reason[:room]
 	}
-	return append(binary.BigEndian.AppendUint16(nil, uint16(code)), reason...)
+	return append(binary.BigEndian.AppendUint16(nil, uint16(code)), reason...) //nolint:gosec // close codes have 16 bits
 }

@@ -77,7 +77,7 @@ func parseFrameHeader(data []byte, limit int) (h frameHeader, err error) {
 			return h, violation("a control frame is marked as compressed")
 		}
 	}
-	size, length := 2, uint64(short)
+	size, length := 2, uint64(short) //nolint:gosec // 7 bits
 	switch short {
 	case len16:
 		if size += 2; len(data) < size {
@@ -93,7 +93,7 @@ func parseFrameHeader(data []byte, limit int) (h frameHeader, err error) {
 			return h, violation("the top bit of a length is set")
 		}
 	}
-	if !h.op.isControl() && length > uint64(limit) {
+	if !h.op.isControl() && length > uint64(limit) { //nolint:gosec // limits are positive
 		return h, fmt.Errorf("%w: %d bytes announced, at most %d allowed", ErrMessageTooLong, length, limit)
 	}
 	if h.masked {
@@ -102,7 +102,7 @@ func parseFrameHeader(data []byte, limit int) (h frameHeader, err error) {
 		}
 		copy(h.mask[:], data[size-maskSize:])
 	}
-	h.size, h.length = size, int(length)
+	h.size, h.length = size, int(length) //nolint:gosec // the top bit is 0, and data frames are within the limit
 	return h, nil
 }
 
@@ -133,7 +133,7 @@ func putFrameHeader(dst []byte, op opcode, compressed, masked bool) {
 	}
 	switch {
 	case n <= maxControlPayload:
-		dst[1] = byte(n)
+		dst[1] = byte(n) //nolint:gosec // at most 125
 	case n-2 <= 0xFFFF:
 		n -= 2
 		size += 2
@@ -148,7 +148,7 @@ func putFrameHeader(dst []byte, op opcode, compressed, masked bool) {
 	if masked {
 		dst[1] |= bitMask
 		// The generator is seeded by the system and unpredictable (section 10.3).
-		key := rand.Uint32()
+		key := rand.Uint32() //nolint:gosec // see above
 		binary.LittleEndian.PutUint32(dst[size-maskSize:], key)
 		applyMask(dst[size:], key)
 	}
@@ -174,7 +174,7 @@ func applyMask(p []byte, key uint32) {
 		p = p[8:]
 	}
 	for i := range p {
-		p[i] ^= byte(key >> (8 * (i & 3)))
+		p[i] ^= byte(key >> (8 * (i & 3))) //nolint:gosec // one byte of it is meant
 	}
 }
 

@@ -28,6 +28,7 @@ func fuzzedSocket(client, compressed bool, limit int) *webSocket {
 
 // takeFrames hands data to w in steps, and returns the messages and the error.
 func takeFrames(t *testing.T, w *webSocket, data []byte, step int) (messages []string, err error) {
+	defer w.drop()
 	var window []byte
 	data = bytes.Clone(data) // it is unmasked in place
 	for len(data) > 0 {
@@ -57,7 +58,6 @@ func takeFrames(t *testing.T, w *webSocket, data []byte, step int) (messages []s
 			}
 		}
 	}
-	w.release()
 	return messages, nil
 }
 

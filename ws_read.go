@@ -213,6 +213,11 @@ func (w *webSocket) release() {
 	}
 }
 
+func (w *webSocket) drop() {
+	w.inMessage = false
+	w.release()
+}
+
 func (w *webSocket) midway() bool { return w.inMessage }
 
 // eof is what the end of the stream means: without a close frame it is not clean.

@@ -159,6 +159,7 @@ func (s *Server[M]) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 			s.adopt(ss, nc)
 			return
 		}
+		w.c.in.release()
 		refusal = &UpgradeError{http.StatusInternalServerError, nil, "the conn cannot be taken over: " + err.Error()}
 	}
 	refusal.addTo(rw.Header())
@@ -190,6 +191,7 @@ func (s *Server[M]) adopt(ss *Session[M], nc net.Conn) {
 		refusal := &UpgradeError{http.StatusServiceUnavailable, nil, err.Error()}
 		_, _ = nc.Write(refusal.response())
 		_ = nc.Close()
+		ss.in.release()
 		s.ep.failed(ss.kind, nc.RemoteAddr(), err)
 		return
 	}

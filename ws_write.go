@@ -54,7 +54,7 @@ func (w *webSocket) messageType() opcode {
 	case MessageText:
 		return opText
 	case MessageLast:
-		if op := opcode(w.last.Load()); op != 0 {
+		if op := opcode(w.last.Load()); op != 0 { //nolint:gosec // an opcode was stored
 			return op
 		}
 	}

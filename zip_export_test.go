@@ -33,6 +33,9 @@ func (z *ZipStream) Expand(dst, src []byte) (out, used int, err error) { return 
 // Rest is what the reader does before it waits.
 func (z *ZipStream) Rest() { z.exp.rest() }
 
+// Drop is what the reader does in the end.
+func (z *ZipStream) Drop() { z.exp.drop() }
+
 // Whole reports whether the stream may end here.
 func (z *ZipStream) Whole() bool { return z.exp.whole() }
 

@@ -1,6 +1,6 @@
 module github.com/getty-net/getty/bench
 
-go 1.26
+go 1.26.0
 
 replace github.com/getty-net/getty => ..
 
@@ -16,7 +16,7 @@ require (
 	github.com/panjf2000/ants/v2 v2.12.1
 	github.com/panjf2000/gnet/v2 v2.10.0
 	go.uber.org/goleak v1.3.0
-	golang.org/x/sys v0.30.0
+	golang.org/x/sys v0.49.0
 )
 
 require (

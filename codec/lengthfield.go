@@ -83,7 +83,7 @@ func (c LengthField) Decode(data []byte) (msg []byte, n int, err error) {
 	}
 	frame := defaultLengthSize + uint64(binary.BigEndian.Uint32(data))
 	if frame <= uint64(len(data)) {
-		return data[defaultLengthSize:frame:frame], int(frame), nil
+		return data[defaultLengthSize:frame:frame], int(frame), nil //nolint:gosec // at most a message, which is an int
 	}
 	n, err = addLength(frame, 0)
 	return nil, n, err
@@ -98,7 +98,7 @@ func (c LengthField) Append(dst, msg []byte) ([]byte, error) {
 	}
 	start, end := len(dst), len(dst)+defaultLengthSize
 	dst = slices.Grow(dst, defaultLengthSize+len(msg))[:end+len(msg)]
-	binary.BigEndian.PutUint32(dst[start:], uint32(len(msg)))
+	binary.BigEndian.PutUint32(dst[start:], uint32(len(msg))) //nolint:gosec // limited before
 	copy(dst[end:], msg)
 	return dst, nil
 }
@@ -125,7 +125,7 @@ func (c *LengthField) append(dst, msg []byte) ([]byte, error) {
 	if err != nil {
 		return dst, err
 	}
-	frame, err := addLength(uint64(strip), uint64(len(msg)))
+	frame, err := addLength(uint64(strip), uint64(len(msg))) //nolint:gosec // lengths are positive
 	if err != nil {
 		return dst, err
 	}
@@ -161,7 +161,7 @@ func (c *LengthField) frameLength(length uint64) (int, error) {
 	if length > math.MaxInt64-uint64(max(add, 0)) {
 		return 0, fmt.Errorf("%w: length field says %d", ErrFrameTooLong, length)
 	}
-	frame := int64(length) + add
+	frame := int64(length) + add //nolint:gosec // checked against the limit before
 	if least := int64(max(c.end(), c.strip())); frame < least {
 		return 0, fmt.Errorf("%w: length field says %d, for a frame of %d bytes with a header of %d",
 			ErrCorruptFrame, length, frame, least)
@@ -169,7 +169,7 @@ func (c *LengthField) frameLength(length uint64) (int, error) {
 	if c.MaxFrameLength > 0 && frame > int64(c.MaxFrameLength) {
 		return 0, c.tooLong(frame)
 	}
-	return addLength(uint64(frame), 0)
+	return addLength(uint64(frame), 0) //nolint:gosec // not negative
 }
 
 // lengthOf returns what the length field of a frame of so many bytes has to say.

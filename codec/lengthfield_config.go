@@ -102,6 +102,6 @@ func putUint(b []byte, v uint64, littleEndian bool) {
 		if littleEndian {
 			at = i
 		}
-		b[at] = byte(v >> (8 * i))
+		b[at] = byte(v >> (8 * i)) //nolint:gosec // one byte of it is meant
 	}
 }

@@ -68,7 +68,7 @@ func checkVarint(size uint64) error {
 func (Varint) reserve() (int, error) { return 1, nil }
 
 func (Varint) seal(dst []byte, start int) ([]byte, error) {
-	size := uint64(len(dst) - start - 1)
+	size := uint64(len(dst) - start - 1) //nolint:gosec // a length is positive
 	if err := checkVarint(size); err != nil {
 		return nil, err
 	}

@@ -84,5 +84,5 @@ const (
 
 // dice returns the random numbers of one user on conn number id.
 func (f *Faults) dice(id, user uint64) *rand.Rand {
-	return rand.New(rand.NewPCG(f.Seed, id*diceCount+user))
+	return rand.New(rand.NewPCG(f.Seed, id*diceCount+user)) //nolint:gosec // a failure is to be replayed from its seed
 }

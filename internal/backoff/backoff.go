@@ -30,5 +30,5 @@ func Delay(n int, lo, hi time.Duration) time.Duration {
 	if d < 2 {
 		return d
 	}
-	return d/2 + rand.N(d-d/2+1)
+	return d/2 + rand.N(d-d/2+1) //nolint:gosec // it is no secret
 }

@@ -4,12 +4,11 @@
 //
 // A buffer has one owner from Get to Put. The pool holds no timers, no
 // channels and no goroutine: what is not used is left to the collector.
+//
+// Under the build tag getty_debug the pool watches its borrowers: see debug.go.
 package bufpool
 
-import (
-	"math/bits"
-	"sync"
-)
+import "math/bits"
 
 const (
 	minShift = 9  // 512 B, the smallest class
@@ -25,34 +24,8 @@ const (
 // Buf is a lent buffer. B may be resliced, grown by append or replaced by its
 // owner; Put files it under the capacity that it has by then.
 type Buf struct {
-	B []byte
-}
-
-// classes are shared by the process on purpose: a buffer that one session gave
-// back serves the next one, whichever endpoint that belongs to.
-var classes [maxShift - minShift + 1]sync.Pool
-
-// Get lends a buffer with len(B) == 0 and cap(B) >= n. Contents beyond the
-// length are arbitrary.
-func Get(n int) *Buf {
-	if n > MaxSize {
-		return &Buf{B: make([]byte, 0, n)}
-	}
-	c := ceilClass(n)
-	if b, ok := classes[c].Get().(*Buf); ok {
-		return b
-	}
-	return &Buf{B: make([]byte, 0, MinSize<<c)}
-}
-
-// Put takes b back. The caller must not touch b or any slice of it afterwards.
-// A nil b is ignored.
-func Put(b *Buf) {
-	if b == nil || cap(b.B) < MinSize || cap(b.B) >= 2*MaxSize {
-		return
-	}
-	b.B = b.B[:0]
-	classes[floorClass(cap(b.B))].Put(b)
+	tracked // takes no room without the build tag getty_debug
+	B       []byte
 }
 
 // ceilClass is the smallest class that holds n bytes.

@@ -107,7 +107,7 @@ func (h *huffman) build(sizes []uint8) bool {
 			continue
 		}
 		entry := uint16(sym)<<4 | uint16(s)
-		for i := int(bits.Reverse16(uint16(code)) >> (16 - s)); i < len(h.fast); i += 1 << s {
+		for i := int(bits.Reverse16(uint16(code)) >> (16 - s)); i < len(h.fast); i += 1 << s { //nolint:gosec // codes have 15 bits
 			h.fast[i] = entry
 		}
 	}
@@ -161,7 +161,7 @@ func (c *codes) read(b *bitReader) (ok, more bool) {
 	if b.n < 14 {
 		return false, false
 	}
-	lits, dists, n := int(b.take(5))+257, int(b.take(5))+1, int(b.take(4))+4
+	lits, dists, n := int(b.take(5))+257, int(b.take(5))+1, int(b.take(4))+4 //nolint:gosec // 5 bits and 4 bits
 	if lits > maxLits || dists > distances {
 		return false, true
 	}
@@ -171,7 +171,7 @@ func (c *codes) read(b *bitReader) (ok, more bool) {
 		if b.n < 3 {
 			return false, false
 		}
-		sizes[i] = uint8(b.take(3))
+		sizes[i] = uint8(b.take(3)) //nolint:gosec // 3 bits
 	}
 	if !c.dist.build(sizes[:len(codeOrder)]) {
 		return false, true
@@ -208,7 +208,7 @@ func (h *huffman) sizes(b *bitReader, sizes []uint8) (ok, more bool) {
 			return false, false
 		}
 		b.drop(size)
-		n += int(b.take(extra))
+		n += int(b.take(extra)) //nolint:gosec // 7 bits at most
 		if n > len(sizes)-i || sym == 16 && i == 0 {
 			return false, true
 		}

@@ -96,6 +96,12 @@ func (d *Decoder) Rest() {
 	}
 }
 
+// Drop gives back all memory. The Decoder is not used any more.
+func (d *Decoder) Drop() {
+	bufpool.Put(d.buf)
+	*d = Decoder{}
+}
+
 // history is how many bytes the stream may refer to.
 func (d *Decoder) history() int { return min(d.w-d.floor, window) }
 

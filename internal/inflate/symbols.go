@@ -29,7 +29,7 @@ func (d *Decoder) expand(b *bitReader) (more bool, err error) {
 			return false, ErrCorrupt
 		}
 		extra := uint(lengthExtra[sym])
-		length := int(lengthBase[sym]) + int(acc&(1<<extra-1))
+		length := int(lengthBase[sym]) + int(acc&(1<<extra-1)) //nolint:gosec // 5 bits at most
 		if extra > n {
 			return false, nil
 		}
@@ -43,7 +43,7 @@ func (d *Decoder) expand(b *bitReader) (more bool, err error) {
 			return false, ErrCorrupt
 		}
 		extra = uint(distExtra[dsym])
-		dist := int(distBase[dsym]) + int(acc&(1<<extra-1))
+		dist := int(distBase[dsym]) + int(acc&(1<<extra-1)) //nolint:gosec // 13 bits at most
 		if extra > n {
 			return false, nil
 		}

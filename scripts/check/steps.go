@@ -20,7 +20,7 @@ type step struct {
 
 var (
 	systems   = []string{"linux", "darwin", "windows", "freebsd"}
-	linuxOnly = []string{"bench", "scripts"}
+	linuxOnly = []string{"bench", "scripts", "soak"}
 
 	// timeouts are those of the tests of single modules. The consumers are downloaded and compiled by their tests.
 	timeouts = map[string]time.Duration{"compat/consumers": 20 * time.Minute}
@@ -51,6 +51,7 @@ func steps(r repo, o options) []step {
 		all = append(all, testStep("race", m, "-race"))
 	}
 	all = append(all, testStep("portable", ".", "-race", "-tags=getty_portable"))
+	all = append(all, testStep("debug", ".", "-tags=getty_debug"))
 	for _, m := range r.modules {
 		if r.hasAllocTests(m) {
 			all = append(all, testStep("alloc", m, "-run=Alloc"))

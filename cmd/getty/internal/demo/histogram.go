@@ -24,9 +24,9 @@ func (h *histogram) record(d time.Duration) {
 func class(v uint64) int {
 	high := bits.Len64(v) - 1
 	if high < subBits {
-		return int(v)
+		return int(v) //nolint:gosec // below 8
 	}
-	return high<<subBits | int(v>>(high-subBits))&(1<<subBits-1)
+	return high<<subBits | int(v>>(high-subBits))&(1<<subBits-1) //nolint:gosec // 3 bits
 }
 
 // middle is the duration that stands for a class.
@@ -37,7 +37,7 @@ func middle(class int) time.Duration {
 	}
 	width := uint64(1) << (high - subBits)
 	low := uint64(1)<<high + uint64(class&(1<<subBits-1))*width
-	return time.Duration(low + width/2)
+	return time.Duration(low + width/2) //nolint:gosec // the middle of a duration
 }
 
 // take returns the median and the 99th percentile of what was recorded since

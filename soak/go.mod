@@ -1,0 +1,12 @@
+module github.com/getty-net/getty/soak
+
+go 1.26
+
+replace github.com/getty-net/getty => ..
+
+require (
+	github.com/getty-net/getty v0.0.0-00010101000000-000000000000
+	go.uber.org/goleak v1.3.0
+)
+
+require github.com/klauspost/compress v1.20.3 // indirect
