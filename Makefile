@@ -20,7 +20,7 @@ CHECK   := bin/check -lint $(LINT) -gofumpt $(GOFUMPT) -fuzztime $(FUZZTIME)
 MODULES  = $(shell find . -name go.mod -not -path '*/.*/*' -not -path '*/node_modules/*' | sed 's|/go.mod$$||' | sort)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test race lint fuzz bench cover fmt vet tidy tools check
+.PHONY: help demo test race lint fuzz faults bench cover fmt vet tidy tools check
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -44,6 +44,9 @@ vet: check ## go vet for every supported system
 
 fuzz: check ## every fuzz target for FUZZTIME
 	@exec $(CHECK) fuzz
+
+faults: ## every fault on every transport, see docs/faults.md; ARGS='-args -write' writes that page
+	@cd faults && exec go test -count=1 -timeout=5m . $(ARGS)
 
 bench: ## measure getty and its peers; writes bench/results
 	@cd bench && exec go run ./cmd/compare $(ARGS)

@@ -19,7 +19,7 @@ type step struct {
 
 var (
 	systems   = []string{"linux", "darwin", "windows", "freebsd"}
-	linuxOnly = []string{"bench", "scripts"}
+	linuxOnly = []string{"bench", "faults", "scripts"}
 )
 
 // steps has the quick ones first.
