@@ -25,7 +25,7 @@ CHECK   := bin/check -lint $(LINT) -gofumpt $(GOFUMPT) -fuzztime $(FUZZTIME)
 MODULES  = $(shell find . -name go.mod -not -path '*/.*/*' -not -path '*/node_modules/*' | sed 's|/go.mod$$||' | sort)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test race lint fuzz govulncheck soak flood bench cover fmt vet tidy tools check
+.PHONY: help demo test race lint fuzz faults govulncheck soak flood bench cover fmt vet tidy tools check
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -60,6 +60,9 @@ soak: ## SESSIONS sessions with faults and restarts for DURATION; writes docs/so
 flood: ## hostile frames from 200 connections for FLOODTIME
 	@go build -C soak -o $(CURDIR)/bin/soak .
 	@exec bin/soak -flood 200 -sessions 60 -duration $(FLOODTIME) $(ARGS)
+
+faults: ## every fault on every transport, see docs/faults.md; ARGS='-args -write' writes that page
+	@cd faults && exec go test -count=1 -timeout=5m . $(ARGS)
 
 bench: ## measure getty and its peers; writes bench/results
 	@cd bench && exec go run ./cmd/compare $(ARGS)

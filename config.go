@@ -119,7 +119,9 @@ type Config struct {
 // from the peer Frame is sent; the peer's codec and listener have to answer it
 // with a message of any kind. After Misses further intervals of silence the
 // session ends with ErrKeepalive. The time that a callback of this session runs
-// does not count as the peer's silence.
+// does not count as the peer's silence, nor do bytes that are written as a sign
+// of life. Without a keepalive a peer whose packets vanish is noticed only when
+// the kernel takes no more bytes for WriteTimeout; see docs/faults.md.
 type Keepalive struct {
 	// Interval between received bytes and a keepalive, and between keepalives.
 	// 0: no keepalive. Range: 1 ms and more.

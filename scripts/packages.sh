@@ -26,6 +26,7 @@ need netcat-openbsd openbsd_nc
 need socat command -v socat
 need openssl command -v openssl
 need python3-websockets websockets
+need iproute2 command -v ip
 need nodejs command -v node
 need npm command -v npm
 need chromium has_chromium

@@ -20,7 +20,7 @@ type step struct {
 
 var (
 	systems   = []string{"linux", "darwin", "windows", "freebsd"}
-	linuxOnly = []string{"bench", "scripts", "soak"}
+	linuxOnly = []string{"bench", "faults", "scripts", "soak"}
 
 	// timeouts are those of the tests of single modules. The consumers are downloaded and compiled by their tests.
 	timeouts = map[string]time.Duration{"compat/consumers": 20 * time.Minute}

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package faults_test
+
+import (
+	"slices"
+	"strings"
+)
+
+// cell is one case of the matrix.
+type cell struct{ transport, fault, side, moment string }
+
+func (c cell) String() string {
+	return strings.ReplaceAll(strings.Join([]string{c.transport, c.fault, c.side, c.moment}, "/"), " ", "-")
+}
+
+const udp = "udp"
+
+var (
+	transports = []string{"tcp", "tls", "unix", udp, "ws", "wss"}
+	sides      = []string{"server", "client"}
+	moments    = []string{beforeOpen, midFrame, between, full, closing}
+)
+
+// The moments at which a fault happens.
+const (
+	beforeOpen = "before open"
+	midFrame   = "mid-frame"
+	between    = "between frames"
+	full       = "peer's buffer full"
+	closing    = "during close"
+)
+
+// The faults.
+const (
+	reset       = "reset"
+	halfClose   = "half-close"
+	silent      = "silent partition"
+	oneWay      = "one-way partition"
+	latency     = "latency and jitter"
+	oneByte     = "one byte at a time"
+	reorder     = "reordering and loss"
+	killed      = "process killed"
+	stopped     = "clock jump"
+	noFiles     = "EMFILE"
+	noBuffers   = "ENOBUFS"
+	panics      = "callback panics"
+	blocks      = "callback blocks"
+	closesOwn   = "callback closes its own session"
+	closesOther = "callback closes other sessions"
+	usesNone    = "codec uses 0 bytes"
+	usesMore    = "codec uses more than it has"
+	wantsMore   = "codec never has enough"
+)
+
+// faults has the guarantee that covers each of them: a number is that of a
+// paragraph of docs/lifecycle.md.
+var faults = []struct{ name, guarantee string }{
+	{reset, "Causes: the socket's error; 2: what was accepted and lost is told by OnClose"},
+	{halfClose, "2: EOF is not Close, what was received is handled"},
+	{silent, "Keepalive, WriteTimeout and HandshakeTimeout end it on both sides; 7: the pool recovers"},
+	{oneWay, "Keepalive ends it where nothing arrives, the end of the conn on the other side"},
+	{latency, "1: order; nothing is lost"},
+	{oneByte, "1: order; 6: progress is not idleness"},
+	{reorder, "UDP: a packet holds whole messages; none is delivered twice"},
+	{killed, "Causes: EOF, reset or, on udp, the keepalive; 7: the pool recovers"},
+	{stopped, "Timers go by the monotonic clock and come late; the books stay equal"},
+	{noFiles, "Accepting and dialing are tried again; open sessions go on"},
+	{noBuffers, "A stream ends with the error; UDP: an error of the kernel is its Send's"},
+	{panics, "4: it ends that session only"},
+	{blocks, "1: no other session waits; 6: a callback's time is not idleness"},
+	{closesOwn, "2: Close may be called from anywhere"},
+	{closesOther, "2: Close may be called from anywhere"},
+	{usesNone, "4, 5: it ends that session only, and memory stays bounded"},
+	{usesMore, "4, 5: it ends that session only, and memory stays bounded"},
+	{wantsMore, "4, 5: it ends that session only, and memory stays bounded"},
+}
+
+// The layers in which cells run, and the letters for them on the page.
+const (
+	inVirtual   = "v"
+	inSockets   = "s"
+	inToxiproxy = "t"
+	inProcesses = "p"
+	inSpaces    = "n"
+)
+
+var (
+	wireFaults  = []string{reset, halfClose, silent, oneWay}
+	slowFaults  = []string{latency, oneByte, reorder}
+	childFaults = []string{killed, stopped, noFiles}
+	callFaults  = []string{panics, blocks, closesOwn, closesOther}
+	codecFaults = []string{usesNone, usesMore, wantsMore}
+)
+
+func (c cell) is(fs []string) bool { return slices.Contains(fs, c.fault) }
+
+func (c cell) webSocket() bool { return c.transport == "ws" || c.transport == "wss" }
+func (c cell) secure() bool    { return c.transport == "tls" || c.transport == "wss" }
+
+// missing says why a cell does not apply; "": it does.
+func (c cell) missing() string {
+	if why := c.missingUDP(); c.transport == udp && why != "" {
+		return why
+	}
+	switch {
+	case c.fault == reorder && c.transport != udp:
+		return "a stream is in order"
+	case c.fault == noFiles && c.moment != beforeOpen && c.moment != between:
+		return "takes no descriptor"
+	case c.is(codecFaults) && c.moment == closing:
+		return "nothing is decoded any more"
+	case c.is(codecFaults) && c.moment == beforeOpen && c.transport != udp:
+		return "nothing is decoded yet"
+	}
+	return ""
+}
+
+func (c cell) missingUDP() string {
+	switch {
+	case c.fault == reset:
+		return "no connection"
+	case c.fault == halfClose, c.fault == oneByte:
+		return "no stream"
+	case c.moment == midFrame:
+		return "a packet is whole"
+	case c.fault == noFiles && c.side == "server" && c.moment == beforeOpen:
+		return "one socket serves all"
+	case c.fault == noBuffers && c.moment == beforeOpen:
+		return "opens without sending"
+	case c.fault == noBuffers && c.moment == closing:
+		return "nothing is left to flush"
+	case c.is(codecFaults) && c.moment == beforeOpen && c.side == "client":
+		return "nothing is decoded yet"
+	}
+	return ""
+}
+
+// layers says where a cell runs.
+func (c cell) layers() []string {
+	if c.missing() != "" {
+		return nil
+	}
+	if c.is(childFaults) {
+		return []string{inProcesses}
+	}
+	var ls []string
+	overTCP := c.transport != "unix" && c.transport != udp
+	if overTCP {
+		ls = append(ls, inVirtual)
+	}
+	if c.fault != noBuffers || !overTCP {
+		ls = append(ls, inSockets)
+	}
+	switch {
+	case !overTCP, c.fault == halfClose: // toxiproxy has none
+	case c.fault == reset && c.moment != beforeOpen: // it has to be told before
+	case c.moment == closing: // without a half-close it resets
+	case c.moment == full && c.fault != latency: // it cannot be told while it waits
+	case c.is(wireFaults), c.is(slowFaults):
+		ls = append(ls, inToxiproxy)
+	}
+	if (c.fault == silent || c.fault == oneWay) && c.transport != "unix" && (c.moment == between || c.moment == full) {
+		ls = append(ls, inSpaces)
+	}
+	return ls
+}
+
+// cells are all that there are.
+func cells() []cell {
+	var all []cell
+	for _, tr := range transports {
+		for _, f := range faults {
+			for _, s := range sides {
+				for _, m := range moments {
+					all = append(all, cell{tr, f.name, s, m})
+				}
+			}
+		}
+	}
+	return all
+}
+
+// cellsIn are those that run in a layer.
+func cellsIn(layer string) []cell {
+	return slices.DeleteFunc(cells(), func(c cell) bool { return !slices.Contains(c.layers(), layer) })
+}

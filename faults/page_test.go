@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package faults_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
+
+const pagePath = "../docs/faults.md"
+
+const pageHead = `<!-- SPDX-License-Identifier: Apache-2.0 -->
+<!-- Written by the tests in faults/: go test -timeout 10m . -args -write. Do not edit. -->
+
+# Faults
+
+What goes wrong between two sides or inside one, on each transport, at each moment, and what held. Every cell was tried; in
+each of them no goroutine and no descriptor is left, and both sides' books are equal: each message was delivered once, or its
+sender was told, by an error from Send or by OnClose. On udp nothing tells: a message whose acknowledgement does not come counts
+as told. A message that was refused as safe to retry was never delivered. Afterwards the pool recovers by itself, and messages
+pass both ways. ` + "`make faults`" + ` tries all of it.
+
+*side* is where it happens: whose packets vanish, whose process is killed, whose callback or codec misbehaves. For a silent
+partition, which is on both sides at once, it is the side that sends.
+
+| letter | how it was tried |
+|---|---|
+| v | in virtual time over a network in memory, with ` + "`gettytest`" + ` and ` + "`testing/synctest`" + ` |
+| s | over real sockets, through a relay of streams or packets |
+| t | over real sockets, through Shopify's toxiproxy as a library |
+| p | with that side in a process of its own |
+| n | across network namespaces, whose router drops the packets |
+
+## What covers it
+
+Numbers are those of the paragraphs in [lifecycle.md](lifecycle.md).
+
+`
+
+const pageFoot = `
+## Silent partitions
+
+A peer from which nothing comes is found by ` + "`Keepalive`" + ` within Interval times Misses + 1, on both sides, also while a big write is
+in flight: what is written does not count as a sign of life. Bytes that the kernel does not take end the session after
+` + "`WriteTimeout`" + `, with or without a keepalive. What neither of them sees are bytes that the kernel has taken and nobody has
+acknowledged, in a session without a keepalive that sends nothing more: TCP itself gives up on those after about 15 minutes. On
+Linux ` + "`TCP_USER_TIMEOUT`" + ` makes that shorter; ` + "`Config.Control`" + ` can set it. getty does not: the kernel counts a peer whose receive
+buffer is full as one that does not acknowledge, and a callback that takes long would lose its session.
+`
+
+// render makes the page. mark gives the text of a cell that applies.
+func render(mark func(cell) string) []byte {
+	var b bytes.Buffer
+	b.WriteString(pageHead)
+	b.WriteString("| fault | guarantee |\n|---|---|\n")
+	for _, f := range faults {
+		fmt.Fprintf(&b, "| %s | %s |\n", f.name, f.guarantee)
+	}
+	for _, tr := range transports {
+		fmt.Fprintf(&b, "\n## %s\n\n| fault | side | %s |\n|---|---|%s\n", tr, strings.Join(moments, " | "), strings.Repeat("---|", len(moments)))
+		for _, f := range faults {
+			for _, side := range sides {
+				fmt.Fprintf(&b, "| %s | %s |", f.name, side)
+				for _, m := range moments {
+					c := cell{tr, f.name, side, m}
+					if why := c.missing(); why != "" {
+						fmt.Fprintf(&b, " n/a: %s |", why)
+					} else {
+						fmt.Fprintf(&b, " %s |", mark(c))
+					}
+				}
+				b.WriteString("\n")
+			}
+		}
+	}
+	b.WriteString(pageFoot)
+	return b.Bytes()
+}
+
+func held(c cell) string { return "held " + strings.Join(c.layers(), " ") }
+
+// result is held, unless a layer has failed or was left out in this run.
+func result(c cell) string {
+	results.Lock()
+	defer results.Unlock()
+	for _, layer := range c.layers() {
+		bad, tried := results.failed[c][layer]
+		if bad {
+			return "FAILED " + layer
+		}
+		if !tried {
+			return "not tried " + layer
+		}
+	}
+	return held(c)
+}
+
+// TestThePageNamesTheCells fails if docs/faults.md is of another table, or has
+// a cell that did not hold.
+func TestThePageNamesTheCells(t *testing.T) {
+	if *write {
+		t.Skip("it is written at the end")
+	}
+	page, err := os.ReadFile(pagePath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	have, want := strings.Split(string(page), "\n"), strings.Split(string(render(held)), "\n")
+	if len(have) != len(want) {
+		t.Fatalf("%s has %d lines, want %d: write it anew", pagePath, len(have), len(want))
+	}
+	for i := range want {
+		if have[i] != want[i] {
+			t.Errorf("%s:%d: %q, want %q", pagePath, i+1, have[i], want[i])
+		}
+	}
+}
+
+// writePage comes after all tests.
+func writePage() error {
+	page := render(result)
+	counts := make(map[string]int)
+	for _, c := range cells() {
+		if c.missing() != "" {
+			counts["n/a"]++
+			continue
+		}
+		word, _, _ := strings.Cut(result(c), " ")
+		counts[word]++
+		for _, layer := range c.layers() {
+			counts["runs in "+layer]++
+		}
+	}
+	fmt.Println("cells:", counts)
+	return os.WriteFile(pagePath, page, 0o644)
+}
