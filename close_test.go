@@ -458,3 +458,22 @@ func TestG2TLSEndsWithCloseNotify(t *testing.T) {
 		}
 	}
 }
+
+func TestClosedIsKnownWithoutAChannel(t *testing.T) {
+	eachTransport(t, func(t *testing.T, tr transport) {
+		r := record()
+		s, nc := accepted(t, tr, r, getty.Config{}, nil)
+		if s.Closed() {
+			t.Error("it is closed from the start")
+		}
+		must(t, s.Close())
+		if !s.Closed() {
+			t.Error("it is not closed after Close")
+		}
+		_ = nc.Close()
+		wantEnd(t, r, nil)
+		if !s.Closed() {
+			t.Error("it is not closed after OnClose")
+		}
+	})
+}

@@ -94,7 +94,7 @@ func (p *pool) workOnce() bool {
 // called with mu held.
 func (p *pool) spread() {
 	if now := p.ep.now(); p.rec.spreadTo <= now {
-		p.rec.spreadTo = now + rand.N(p.cfg.Spread)
+		p.rec.spreadTo = now + rand.N(p.cfg.Spread) //nolint:gosec // it is to be even, not secret
 	}
 }
 

@@ -67,6 +67,10 @@ func (s *Session[M]) Context() context.Context { return s.context() }
 // Done is closed when the session begins to close, before OnClose.
 func (s *Session[M]) Done() <-chan struct{} { return s.doneChan() }
 
+// Closed reports whether the session has begun to close, like Done, and costs
+// nothing. OnClose may still be to come.
+func (s *Session[M]) Closed() bool { return state(s.state.Load()) >= stateDraining }
+
 // Close ends the session. It returns at once: messages accepted before are
 // flushed, bounded by WriteTimeout, the peer gets CloseTimeout to close as
 // well, and OnClose(nil) follows. Nothing is delivered to OnMessage any more.

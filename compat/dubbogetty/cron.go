@@ -41,6 +41,10 @@ func (s *session) startCron() {
 // ring runs OnCron and sets the next time. It waits for OnCron unless that runs
 // on a task pool.
 func (s *session) ring() {
+	if s.IsClosed() {
+		s.closing()
+		return
+	}
 	s.mu.Lock()
 	s.cron.busy = true
 	s.mu.Unlock()

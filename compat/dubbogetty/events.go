@@ -4,7 +4,6 @@ package getty
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -169,7 +168,6 @@ func (e *engineSide) OnOpen(es *engine.Session[any]) error {
 	if ep == nil {
 		return ErrSessionClosed // Reset
 	}
-	context.AfterFunc(es.Context(), s.closing)
 	if err := s.sendEarlier(engineLink{es}); err != nil {
 		return err
 	}
@@ -217,14 +215,14 @@ func (e *engineSide) OnClose(es *engine.Session[any], cause error) {
 	s.ended(cause)
 }
 
-// closing is called when the session begins to close, for whatever reason, and
-// limits how long that takes.
+// closing limits how long it takes to close. It is called by Close, and when
+// OnCron is due: sessions that end otherwise have little to flush, if anything,
+// and do not pay for being watched.
 func (s *session) closing() {
-	s.closed.Store(true)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.cron.stop()
-	if l := s.link(); l != nil {
+	if l := s.link(); l != nil && s.cutT == nil {
 		s.cutT = time.AfterFunc(s.set.Load().wait, l.cut)
 	}
 }

@@ -14,6 +14,7 @@ import (
 // engineLink is a session of the engine.
 type engineLink struct{ s *engine.Session[any] }
 
+func (l engineLink) closed() bool      { return l.s.Closed() }
 func (l engineLink) conn() net.Conn    { return l.s.NetConn() }
 func (l engineLink) active() time.Time { return l.s.LastActive() }
 func (l engineLink) ping()             { _ = l.s.Ping() }

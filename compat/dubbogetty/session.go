@@ -131,6 +131,8 @@ type session struct {
 // link is what carries a session's bytes.
 type link interface {
 	conn() net.Conn
+	// closed reports whether it has begun to close.
+	closed() bool
 	// send sends a frame, for UDP to a peer, and returns how many bytes of it.
 	send(f *frame, to *net.UDPAddr, timeout time.Duration) (int, error)
 	// ping is a sign of life for WebSocket, and nothing for others.
@@ -183,6 +185,7 @@ func (s *session) Reset() {
 	s.attrs, s.early = nil, nil
 	s.cron.stop()
 	s.mu.Unlock()
+	s.closed.Store(true)
 	if l != nil {
 		l.close()
 	}
@@ -208,13 +211,19 @@ func (s *session) Stat() string {
 // String describes the session for logs.
 func (s *session) String() string {
 	ep := s.ep.Load()
-	if ep == nil || s.closed.Load() {
+	if ep == nil || s.IsClosed() {
 		return "session-closed"
 	}
 	return fmt.Sprintf("{%s:%s:%d:%s<->%s}", s.set.Load().name, ep.kind, s.ID(), s.LocalAddr(), s.RemoteAddr())
 }
 
-func (s *session) IsClosed() bool { return s.closed.Load() }
+func (s *session) IsClosed() bool {
+	if s.closed.Load() {
+		return true
+	}
+	l := s.link()
+	return l != nil && l.closed()
+}
 
 func (s *session) EndPoint() EndPoint {
 	if ep := s.ep.Load(); ep != nil {
@@ -285,5 +294,6 @@ func (s *session) Close() {
 	}
 	if l := s.link(); l != nil {
 		l.close()
+		s.closing()
 	}
 }

@@ -82,7 +82,7 @@ func (c *ClientTlsConfigBuilder) BuildTlsConfig() (*tls.Config, error) {
 
 // readCertificates reads a file of certificates, all of which are trusted.
 func readCertificates(file string) (*x509.CertPool, error) {
-	pem, err := os.ReadFile(file)
+	pem, err := os.ReadFile(file) //nolint:gosec // the configuration names it
 	if err != nil {
 		return nil, fmt.Errorf("trusted certificates: %w", err)
 	}

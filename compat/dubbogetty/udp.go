@@ -126,6 +126,7 @@ func (u *udpSocket) guard(callback func()) {
 	callback()
 }
 
+func (u *udpSocket) closed() bool      { return u.isEnded() }
 func (u *udpSocket) conn() net.Conn    { return u.nc }
 func (u *udpSocket) active() time.Time { return launched.Add(time.Duration(u.heard.Load())) }
 func (u *udpSocket) ping()             {}

@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"time"
 
 	"github.com/getty-net/getty"
 	"github.com/getty-net/getty/codec"
@@ -67,7 +68,7 @@ func serve(ctx context.Context, address string) error {
 		return err
 	}
 	fmt.Printf("listening on ws://%s/echo\n", l.Addr())
-	web := http.Server{Handler: mux}
+	web := http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	served := make(chan error, 1)
 	go func() { served <- web.Serve(l) }()
 	select {

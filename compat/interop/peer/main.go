@@ -75,7 +75,7 @@ func (frame) Write(_ getty.Session, pkg interface{}) ([]byte, error) {
 		pkg = ctx.Pkg
 	}
 	b := pkg.([]byte)
-	out := binary.BigEndian.AppendUint32(nil, uint32(len(b)))
+	out := binary.BigEndian.AppendUint32(nil, uint32(len(b))) //nolint:gosec // messages are short
 	out = binary.BigEndian.AppendUint32(out, crc32.ChecksumIEEE(b))
 	return append(out, b...), nil
 }
