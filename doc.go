@@ -10,11 +10,12 @@
 //	out:  Session.Send (Append) → write.go → bounded buffer → one write → conn_*.go → wire
 //
 //	          Server[M]            Client[M] ── pool.go, reconnect.go
-//	              └──── endpoint.go ────┘
-//	                       │ open.go: handshake, Configure, OnOpen
+//	              │ shutdown.go         │
+//	              └──── endpoint.go ────┘ who may enter: guard.go, admission.go, access.go
+//	                       │ open.go: handshake (preface.go), Configure, OnOpen
 //	                  Session[M] ── messages: session.go, send.go, dispatch.go
 //	                       │ embeds
-//	                     core ───── bytes: read.go, write.go, drain.go, room.go, timers.go, close.go
+//	                     core ───── bytes: read.go, write.go, drain.go, room.go, timers.go, rate.go, close.go
 //	                       │
 //	                     conn ───── the one seam to a transport: conn_raw.go, conn_portable.go, conn_tls.go,
 //	                       │        conn_compress.go, udp_peer.go, udp_client.go
