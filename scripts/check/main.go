@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -77,18 +78,10 @@ func check(ctx context.Context, o options) (ok bool, err error) {
 		return false, err
 	}
 
-	var total result
-	for _, s := range steps(repo, o) {
-		if len(o.kinds) > 0 && !slices.Contains(o.kinds, s.kind) {
-			continue
-		}
-		began := time.Now()
-		r := s.run(ctx, runner{root: root, logs: logs})
-		if ctx.Err() != nil {
-			return false, fmt.Errorf("interrupted, the logs are in %s", logs)
-		}
-		report(s, r, time.Since(began))
-		total.add(r)
+	todo := slices.DeleteFunc(steps(repo, o), func(s step) bool { return len(o.kinds) > 0 && !slices.Contains(o.kinds, s.kind) })
+	total := runAll(ctx, todo, runner{root: root, logs: logs})
+	if ctx.Err() != nil {
+		return false, fmt.Errorf("interrupted, the logs are in %s", logs)
 	}
 	if total.failed > 0 {
 		fmt.Println("the logs are in", logs)
@@ -97,6 +90,46 @@ func check(ctx context.Context, o options) (ok bool, err error) {
 	}
 	fmt.Printf("%d passed, %d failed\n", total.passed, total.failed)
 	return total.failed == 0, nil
+}
+
+// runAll runs the steps in order, those that mostly wait two at a time, and reports each.
+func runAll(ctx context.Context, todo []step, r runner) (total result) {
+	var mu sync.Mutex
+	run := func(s step) {
+		began := time.Now()
+		res := s.run(ctx, r)
+		mu.Lock()
+		defer mu.Unlock()
+		if ctx.Err() == nil {
+			report(s, res, time.Since(began))
+			total.add(res)
+		}
+	}
+	for len(todo) > 0 && ctx.Err() == nil {
+		n := slices.IndexFunc(todo, func(s step) bool { return !s.waits() })
+		if n < 0 {
+			n = len(todo)
+		}
+		lane := make(chan step)
+		var lanes sync.WaitGroup
+		for range 2 {
+			lanes.Go(func() {
+				for s := range lane {
+					run(s)
+				}
+			})
+		}
+		for _, s := range todo[:n] {
+			lane <- s
+		}
+		close(lane)
+		lanes.Wait()
+		if todo = todo[n:]; len(todo) > 0 {
+			run(todo[0])
+			todo = todo[1:]
+		}
+	}
+	return total
 }
 
 // report prints the line of a step, and under it what is to be said about a failure.

@@ -18,6 +18,9 @@ type step struct {
 	run        func(context.Context, runner) result
 }
 
+// waits reports whether the step leaves the processor to others most of the time: tests wait for peers and timers.
+func (s step) waits() bool { return s.kind == "race" || s.kind == "portable" || s.kind == "debug" }
+
 var (
 	systems   = []string{"linux", "darwin", "windows", "freebsd"}
 	linuxOnly = []string{"bench", "faults", "scripts", "soak"}
@@ -47,10 +50,10 @@ func steps(r repo, o options) []step {
 	for _, m := range r.modules {
 		all = append(all, lintStep(o.lint, m))
 	}
-	for _, m := range r.modules {
+	all = append(all, testStep("portable", ".", "-race", "-tags=getty_portable"))
+	for _, m := range r.modules { // the root is the first of them
 		all = append(all, testStep("race", m, "-race"))
 	}
-	all = append(all, testStep("portable", ".", "-race", "-tags=getty_portable"))
 	all = append(all, testStep("debug", ".", "-tags=getty_debug"))
 	for _, m := range r.modules {
 		if r.hasAllocTests(m) {
