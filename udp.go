@@ -44,8 +44,10 @@ type UDP struct {
 	// the system can do that: on Linux. 1: each has its own. 0: 16. Range: 1 to 64.
 	Batch int
 	// NoOffload keeps packets of one size that leave together from being handed
-	// over as one, for the kernel or the device to take apart (GSO, on Linux).
-	// Where a path refuses that, it ends by itself. False: they are.
+	// over as one, for the kernel or the device to take apart (GSO, on Linux), and
+	// such that arrive together from being received as one (GRO, unless
+	// MaxPacketSize is smaller than its default). Where a path refuses GSO, it ends
+	// by itself. False: they are.
 	NoOffload bool
 }
 

@@ -10,7 +10,7 @@ import (
 )
 
 // FuzzUDPControl: no control message can do harm, and what setSource writes
-// localOf reads.
+// readControls reads.
 func FuzzUDPControl(f *testing.F) {
 	for _, addr := range []string{"127.0.0.1", "::1", "2001:db8::1", "fe80::1%3"} {
 		a := netip.MustParseAddr(addr)
@@ -24,7 +24,7 @@ func FuzzUDPControl(f *testing.F) {
 	}
 	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 8, 0, 0, 0}, []byte{1})
 	f.Fuzz(func(t *testing.T, control, addr []byte) {
-		if a := localOf(control); a.IsMulticast() || a.IsUnspecified() {
+		if a, _ := readControls(control); a.IsMulticast() || a.IsUnspecified() {
 			t.Errorf("%v is no source", a)
 		}
 		a, ok := netip.AddrFromSlice(addr)
@@ -37,7 +37,7 @@ func FuzzUDPControl(f *testing.F) {
 			}
 			var d rawDest
 			d.setSource(a, v6)
-			if got := localOf(d.control[:d.used]); got != a {
+			if got, _ := readControls(d.control[:d.used]); got != a {
 				t.Errorf("read %v, written was %v", got, a)
 			}
 			d.setName(netip.AddrPortFrom(a, 9), v6)

@@ -29,6 +29,7 @@ type mmsgIO struct {
 	pktinfo bool        // packets come with the address they were sent to
 	addr    netip.Addr  // where that is known without
 	gso     atomic.Bool // packets of one size leave as one; see udp_send_linux.go
+	gro     bool        // they may also come as one
 
 	// Owned by the receiver.
 	tryR  func(fd uintptr) bool
@@ -89,7 +90,11 @@ func newMmsgIO(ep *endpoint, uc *net.UDPConn) *mmsgIO {
 	}
 	_, o.v6 = sa.(*syscall.SockaddrInet6)
 	if o.count > 1 && !ep.cfg.UDP.NoOffload {
-		_ = rc.Control(func(fd uintptr) { o.gso.Store(canSegment(int(fd))) })
+		_ = rc.Control(func(fd uintptr) {
+			o.gso.Store(canSegment(int(fd)))
+			// What comes as one fills the largest buffer.
+			o.gro = o.size == DefaultUDPMaxPacketSize && askGRO(int(fd))
+		})
 	}
 	o.tryR = o.onReadable
 	return o
@@ -123,10 +128,17 @@ func (o *mmsgIO) receive(park func(), got func(packet)) error {
 	}
 	if b := o.batch; b != nil {
 		for i := range b.hdrs[:o.n] {
-			pk := o.packet(b, i)
+			pk, segment := o.packet(b, i)
+			all := pk.data
+			for segment > 0 && len(pk.data) > segment {
+				rest := pk.data[segment:]
+				pk.data = pk.data[:segment:segment]
+				got(pk)
+				pk.data = rest
+			}
 			got(pk)
 			if bufpool.Debug {
-				bufpool.Poison(pk.data)
+				bufpool.Poison(all)
 			}
 		}
 		o.batch = nil
@@ -141,7 +153,7 @@ func (o *mmsgIO) onReadable(fd uintptr) bool {
 	for i := range b.hdrs {
 		h := &b.hdrs[i].hdr
 		h.Namelen, h.Flags, h.Controllen = syscall.SizeofSockaddrInet6, 0, 0
-		if o.pktinfo {
+		if o.pktinfo || o.gro {
 			h.SetControllen(len(b.controls[i]))
 		}
 	}
@@ -160,19 +172,24 @@ func (o *mmsgIO) onReadable(fd uintptr) bool {
 	return true
 }
 
-// packet reads what the kernel has said about a packet.
-func (o *mmsgIO) packet(b *recvBatch, i int) packet {
+// packet reads what the kernel has said about a packet, or about several of one
+// size, but for the last, that it gives as one.
+func (o *mmsgIO) packet(b *recvBatch, i int) (pk packet, segment int) {
 	m := &b.hdrs[i]
-	pk := packet{
+	pk = packet{
 		data:      b.data[i*o.size:][:min(int(m.n), o.size)],
 		truncated: m.hdr.Flags&syscall.MSG_TRUNC != 0,
 		local:     o.addr,
 	}
 	pk.from = addrPortOf(&b.names[i], int(m.hdr.Namelen))
-	if o.pktinfo {
-		pk.local = localOf(b.controls[i][:min(int(m.hdr.Controllen), len(b.controls[i]))]) //nolint:gosec // the kernel keeps it within the buffer
+	if o.pktinfo || o.gro {
+		var local netip.Addr
+		local, segment = readControls(b.controls[i][:min(int(m.hdr.Controllen), len(b.controls[i]))]) //nolint:gosec // the kernel keeps it within the buffer
+		if o.pktinfo {
+			pk.local = local
+		}
 	}
-	return pk
+	return pk, segment
 }
 
 func (o *mmsgIO) close() error { return o.uc.Close() }

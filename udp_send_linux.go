@@ -121,6 +121,7 @@ func (b *sendBatch) sent() (packets, n int) {
 // udp(7): UDP_SEGMENT, whose control message is a uint16.
 const (
 	levelUDP    = syscall.IPPROTO_UDP
+	typeGRO     = 104
 	typeSegment = 103
 	sizeSegment = 2
 
@@ -135,6 +136,10 @@ func canSegment(fd int) bool {
 	_, err := syscall.GetsockoptInt(fd, levelUDP, typeSegment)
 	return err == nil
 }
+
+// askGRO has packets that came together, of one size and from one sender, be
+// received as one (GRO), with that size in a control message.
+func askGRO(fd int) bool { return syscall.SetsockoptInt(fd, levelUDP, typeGRO, 1) == nil }
 
 // cannotSegment reports whether a device or path refuses groups.
 func cannotSegment(errno syscall.Errno) bool {

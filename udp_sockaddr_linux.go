@@ -13,7 +13,7 @@ import (
 	"unsafe"
 )
 
-// controlBuf has room for the larger pktinfo.
+// controlBuf has room for the larger pktinfo and a size of segments.
 type controlBuf [64]byte
 
 // The sizes and places of struct in_pktinfo (ip(7)) and in6_pktinfo (ipv6(7)).
@@ -56,9 +56,10 @@ func withZone(a netip.Addr, scope uint32) netip.Addr {
 	return a.WithZone(strconv.FormatUint(uint64(scope), 10))
 }
 
-// localOf finds the address that a packet was sent to in its control messages,
-// invalid if they do not say or it is nobody's own.
-func localOf(b []byte) netip.Addr {
+// readControls takes out of a packet's control messages the address that it was
+// sent to, invalid if they do not say or it is nobody's own, and the size of the
+// packets if it is several, see askGRO.
+func readControls(b []byte) (local netip.Addr, segment int) {
 	for len(b) >= syscall.SizeofCmsghdr {
 		// The length is as long as a pointer, level and type have 4 bytes each.
 		size := int(binary.NativeEndian.Uint64(b)) //nolint:gosec // checked below
@@ -70,17 +71,19 @@ func localOf(b []byte) netip.Addr {
 		switch {
 		case level == levelIP && kind == typePktinfo && len(data) >= sizePktinfo:
 			// Not the destination, which may be a group's: what would be the source.
-			return source(netip.AddrFrom4([4]byte(data[specDst:])))
+			local = source(netip.AddrFrom4([4]byte(data[specDst:])))
 		case level == levelIPv6 && kind == typePktinfo6 && len(data) >= sizePktinfo6:
 			a := netip.AddrFrom16([16]byte(data)).Unmap()
 			if a.IsLinkLocalUnicast() {
 				a = withZone(a, binary.NativeEndian.Uint32(data[ifindex6:]))
 			}
-			return source(a)
+			local = source(a)
+		case level == levelUDP && kind == typeGRO && len(data) >= 4:
+			segment = int(binary.NativeEndian.Uint32(data))
 		}
 		b = b[min(len(b), syscall.CmsgSpace(size-syscall.SizeofCmsghdr)):]
 	}
-	return netip.Addr{}
+	return local, segment
 }
 
 // source is a if packets can be sent from it.
