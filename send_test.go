@@ -433,6 +433,8 @@ func TestSendFrameSendsBytesAsTheyAre(t *testing.T) {
 		if isWebSocket(tr) {
 			bytes += 3*2 + 4 // headers and the close frame
 		}
+		_ = nc.Close()
+		wantEnd(t, r, nil) // a writer may still be counting what the peer has read
 		if st := s.Stats(); st.MessagesOut != 3 || st.BytesOut != bytes {
 			t.Errorf("stats are %+v, want 3 messages", st)
 		}
