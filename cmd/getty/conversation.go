@@ -40,7 +40,7 @@ func (t *conversation[M]) OnClose(s *getty.Session[M], cause error) {
 	switch {
 	case cause == nil, errors.Is(cause, getty.ErrShutdown):
 		t.note("session %d closed from here", s.ID())
-	case errors.Is(cause, io.EOF):
+	case errors.Is(cause, io.EOF), errors.Is(cause, getty.ErrRestart):
 		t.note("session %d closed by the peer", s.ID())
 	default:
 		t.note("session %d closed: %s", s.ID(), oneLine(cause))
