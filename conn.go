@@ -51,6 +51,11 @@ func writeAll(cn conn, p []byte) error {
 	}
 }
 
+// discarder is a conn that can wait for the end of the stream without making
+// sense of what comes before it, which may be much dearer for us than for the
+// peer. discard is read without a window.
+type discarder interface{ discard() error }
+
 // converter is a conn whose plaintext leaves in another form, a piece at a time.
 type converter interface {
 	// convert makes a piece of p, which is what leaves next.

@@ -107,6 +107,15 @@ func (c *compressConn) read(in *window) error {
 	}
 }
 
+// discard forgets what arrives, but for one byte; see core.discard.
+func (c *compressConn) discard() error {
+	if c.err == nil {
+		c.src.used(max(c.src.len()-1, 0))
+		c.err = c.raw.read(&c.src)
+	}
+	return c.err
+}
+
 // expand takes out of src what it can, until in is full. Each step gives no more
 // than in has room for, so a small input never becomes more than that at once.
 func (c *compressConn) expand(in *window, full int) {

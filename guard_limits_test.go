@@ -266,3 +266,35 @@ func expands(t *testing.T, tr transport, cfg getty.Config, bomb string) {
 		t.Error("the bomb was delivered")
 	}
 }
+
+// A session that ends does not go on expanding what nobody will see.
+func TestDrainingDoesNotExpand(t *testing.T) {
+	const size = 256 << 20
+	for _, how := range []getty.Compression{getty.CompressFlate, getty.CompressZstd} {
+		t.Run(how.String(), func(t *testing.T) {
+			inVirtualStream(t, func(t *testing.T, v *virtual) {
+				r := record()
+				r.onMessage = func(s *session, _ string) error { return s.Close() }
+				v.serve(t, r, getty.Config{Compression: how, CloseTimeout: time.Hour}, nil)
+				nc := v.dial(t)
+				z := getty.NewZipStream(how)
+				_, err := nc.Write(append(how.Preamble(), z.Compress([]byte("end\n"))...))
+				must(t, err)
+				s := receive(t, r.opened, "OnOpen")
+				ended(t, s.Done(), "end")
+				chunk := z.Compress(make([]byte, 1<<20))
+				for range size >> 20 {
+					_, err := nc.Write(chunk)
+					must(t, err)
+				}
+				synctest.Wait()
+				if in := s.Stats().BytesIn; in > 1<<20 {
+					t.Errorf("%d bytes were expanded", in)
+				}
+				must(t, nc.Close())
+				synctest.Wait()
+				wantCause(t, receive(t, r.closed, "OnClose"), nil)
+			})
+		})
+	}
+}

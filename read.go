@@ -47,6 +47,12 @@ func (c *core) readAll() error {
 		c.in.headers = 0
 	}
 	for {
+		if d, ok := c.conn.(discarder); ok && !c.delivers() {
+			if err := d.discard(); err != nil {
+				return err
+			}
+			continue
+		}
 		if had := c.in.len(); !ready {
 			if err := c.conn.read(&c.in); err != nil {
 				return err

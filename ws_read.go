@@ -167,6 +167,9 @@ func (w *webSocket) data(payload []byte) (message []byte, ok bool, err error) {
 	if w.inMessage = !w.h.fin; w.inMessage {
 		return nil, false, nil
 	}
+	if !w.c.delivers() {
+		return message, true, nil // nobody looks at it
+	}
 	if w.compressed {
 		if w.inflated, err = w.deflate.inflate(message, w.c.lim.peer.expanded(len(message), w.c.lim.maxMessage)); err != nil {
 			return nil, false, err

@@ -15,6 +15,9 @@ func NewZipStream(how Compression) *ZipStream {
 	return &ZipStream{c.format, c.exp, []byte(c.head)}
 }
 
+// Preamble is what a peer of how sends first.
+func (c Compression) Preamble() []byte { return c.preamble() }
+
 // Compress returns p as it would be written.
 func (z *ZipStream) Compress(p []byte) []byte {
 	for len(p) > 0 {

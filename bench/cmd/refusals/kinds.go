@@ -77,23 +77,19 @@ var kinds = []kind{
 	{name: "no preamble of compression", sends: []byte("garbage"), cfg: func() getty.Config {
 		return getty.Config{Compression: getty.CompressFlate}
 	}},
-	{name: "a bomb of 64 MB, by ratio", sends: bomb(false), cfg: func() getty.Config {
+	{name: "a bomb of 64 MB, by ratio", sends: bomb(1 << 19), cfg: func() getty.Config {
 		return getty.Config{Compression: getty.CompressFlate.Raw(), Limits: getty.Limits{MaxExpansion: 20}}
 	}},
-	{name: "a bomb of 64 MB, by size", sends: bomb(true), cfg: func() getty.Config {
+	{name: "a bomb of 64 MB, by size", sends: bomb(64 << 20), cfg: func() getty.Config {
 		return getty.Config{Compression: getty.CompressFlate.Raw()}
 	}},
 }
 
-// bomb is 64 MB of zeros, compressed. announced: as one message, else as many empty ones.
-func bomb(announced bool) []byte {
+// bomb is a message of 64 MB of zeros, compressed, that announces another size.
+func bomb(announced uint32) []byte {
 	var b bytes.Buffer
 	w, _ := flate.NewWriter(&b, flate.BestCompression) // the level is valid
-	first := binary.BigEndian.AppendUint32(nil, 0)
-	if announced {
-		first = binary.BigEndian.AppendUint32(nil, 64<<20)
-	}
-	_, _ = w.Write(append(first, make([]byte, 64<<20)...))
+	_, _ = w.Write(append(binary.BigEndian.AppendUint32(nil, announced), make([]byte, 64<<20)...))
 	_ = w.Flush()
 	return b.Bytes()
 }

@@ -3,12 +3,13 @@
 //go:build linux
 
 // Command refusals measures what refusing costs: for each limit of a server, the CPU time of the server and of the
-// peer that runs into it, for each attempt. Run it in the bench directory: go run ./cmd/refusals. The server is a
+// peer that runs into it, for each attempt. Run it in the bench directory: go run ./cmd/refusals [part of a name]. The server is a
 // process of its own; the peer is a Go program on plain sockets with what it sends prepared.
 package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -44,6 +45,9 @@ func run(args []string) error {
 	fmt.Println("| refusal | server | peer | peer / server |")
 	fmt.Println("|---|--:|--:|--:|")
 	for _, k := range kinds {
+		if len(args) == 1 && !strings.Contains(k.name, args[0]) {
+			continue
+		}
 		server, peer, err := measure(k)
 		if err != nil {
 			return fmt.Errorf("%s: %w", k.name, err)
@@ -76,7 +80,7 @@ func measure(k kind) (server, peer float64, err error) {
 	}
 	addr = strings.TrimSpace(addr)
 	if k.holds {
-		nc, err := net.Dial("tcp", addr)
+		nc, err := hold(addr)
 		if err != nil {
 			return 0, 0, err
 		}
@@ -107,6 +111,26 @@ func measure(k kind) (server, peer float64, err error) {
 		us = append(us, float64(p1-p0)/attempts/1e3)
 	}
 	return median(servers[1:]), median(us[1:]), nil // the first warms up
+}
+
+// hold connects, and returns when the next one is refused on that account.
+func hold(addr string) (net.Conn, error) {
+	held, err := net.Dial("tcp", addr)
+	for err == nil {
+		var nc net.Conn
+		if nc, err = net.Dial("tcp", addr); err != nil {
+			break
+		}
+		_ = nc.SetDeadline(time.Now().Add(100 * time.Millisecond))
+		_, rerr := nc.Read(make([]byte, 1))
+		_ = nc.Close()
+		if !errors.Is(rerr, os.ErrDeadlineExceeded) {
+			return held, nil
+		}
+		_ = held.Close() // it came second
+		held, err = net.Dial("tcp", addr)
+	}
+	return nil, err
 }
 
 func firstError(errs ...error) error {
