@@ -121,16 +121,20 @@ func hold(addr string) (net.Conn, error) {
 		if nc, err = net.Dial("tcp", addr); err != nil {
 			break
 		}
-		_ = nc.SetDeadline(time.Now().Add(100 * time.Millisecond))
-		_, rerr := nc.Read(make([]byte, 1))
-		_ = nc.Close()
-		if !errors.Is(rerr, os.ErrDeadlineExceeded) {
-			return held, nil
+		if refused(nc) && !refused(held) {
+			return held, nc.Close()
 		}
-		_ = held.Close() // it came second
+		_, _ = nc.Close(), held.Close() // it came second
 		held, err = net.Dial("tcp", addr)
 	}
 	return nil, err
+}
+
+// refused reports whether a connection is closed soon.
+func refused(nc net.Conn) bool {
+	_ = nc.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+	_, err := nc.Read(make([]byte, 1))
+	return !errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 func firstError(errs ...error) error {
