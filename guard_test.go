@@ -5,7 +5,9 @@ package getty_test
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -147,4 +149,33 @@ func TestGuardIsForServers(t *testing.T) {
 	checkConfigError(t, err, "Config.Guard", "none")
 	_, err = getty.Dial(t.Context(), "tcp://127.0.0.1:1", codec.Line{}, echo, getty.Config{Guard: guard})
 	checkConfigError(t, err, "Config.Guard", "none")
+}
+
+// The guard stands before every transport; addresses that are none pass.
+func TestD54GuardOverEveryTransport(t *testing.T) {
+	for _, tr := range append(slices.Clone(transports), udpTransport) {
+		t.Run(tr.name, func(t *testing.T) {
+			list := getty.NewAccessList(nil, prefixes("127.0.0.0/8", "::1/128"))
+			srv, url := serve(t, tr, echo, getty.Config{Guard: getty.Guard{Access: list}}, nil)
+			if tr.name == "unix" {
+				echoesOver(t, url)
+				return
+			}
+			kind, addr, _ := splitURL(url)
+			nc, err := net.Dial(networkOf(kind), addr)
+			must(t, err)
+			defer nc.Close()
+			_, err = nc.Write([]byte("let me in\n"))
+			must(t, err)
+			reaches(t, 1, "the number of refusals", func() int64 { return srv.Stats().Refusals["denied"] })
+			if tr.name != udpTransport.name {
+				must(t, nc.SetReadDeadline(time.Now().Add(limit)))
+				if n, err := nc.Read(make([]byte, 1)); err == nil {
+					t.Errorf("%d bytes came", n)
+				}
+			}
+			list.Set(nil, nil)
+			echoesOver(t, url)
+		})
+	}
 }
