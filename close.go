@@ -40,7 +40,7 @@ func (c *core) closeWith(cause error) {
 
 // beginClose is called with mu held. The first cause wins.
 func (c *core) beginClose(cause error) bool {
-	if state(c.state.Load()) >= stateDraining {
+	if c.closing() {
 		return false
 	}
 	if !c.is(stateMuted) {
@@ -213,7 +213,7 @@ func (c *core) doneChan() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.done == nil {
-		if state(c.state.Load()) >= stateDraining {
+		if c.closing() {
 			return closedChan
 		}
 		c.done = make(chan struct{})

@@ -148,15 +148,19 @@ type tlsShim struct {
 	cur *bufpool.Buf // leaving; cur.B[off:] is left
 	off int
 
-	mu  sync.Mutex
-	out *bufpool.Buf // collected, by the writer and by the reader's control records
+	mu   sync.Mutex
+	out  *bufpool.Buf // collected, by the writer and by the reader's control records
+	over bool         // nothing leaves any more
 }
 
 func (s *tlsShim) drop() {
 	s.in.release()
 	bufpool.Put(s.cur)
+	s.cur = nil
+	s.mu.Lock() // a user who closes the tls.Conn writes its alert
+	defer s.mu.Unlock()
 	bufpool.Put(s.out)
-	s.cur, s.out = nil, nil
+	s.out, s.over = nil, true
 }
 
 // fill waits for more ciphertext.
@@ -218,6 +222,9 @@ func wholeRecord(data []byte) int {
 func (s *tlsShim) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.over {
+		return len(p), nil
+	}
 	if s.out == nil {
 		s.out = bufpool.Get(len(p))
 	}

@@ -100,6 +100,9 @@ func (c *core) is(s state) bool { return state(c.state.Load()) == s }
 // delivers reports whether what arrives is handed to OnMessage.
 func (c *core) delivers() bool { return c.is(stateOpen) || c.is(stateMuted) }
 
+// closing reports whether closing has begun.
+func (c *core) closing() bool { return state(c.state.Load()) >= stateDraining }
+
 // touchRead and touchSent note progress for idle timeouts and LastActive.
 func (c *core) touchRead() { c.lastRead.Store(int64(c.ep.now())) }
 func (c *core) touchSent() { c.lastSent.Store(int64(c.ep.now())) }

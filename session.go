@@ -69,7 +69,7 @@ func (s *Session[M]) Done() <-chan struct{} { return s.doneChan() }
 
 // Closed reports whether the session has begun to close, like Done, and costs
 // nothing. OnClose may still be to come.
-func (s *Session[M]) Closed() bool { return state(s.state.Load()) >= stateDraining }
+func (s *Session[M]) Closed() bool { return s.closing() }
 
 // Close ends the session. It returns at once: messages accepted before are
 // flushed, bounded by WriteTimeout, the peer gets CloseTimeout to close as

@@ -368,3 +368,24 @@ func drip(nc net.Conn, every time.Duration) {
 		time.Sleep(every)
 	}
 }
+
+// Who closes the conn below a session, and not the session, may be late.
+func TestClosingTheTLSConnBelow(t *testing.T) {
+	eachTransport(t, func(t *testing.T, tr transport) {
+		if tr.name != "tls" && tr.name != "wss" {
+			t.Skip("there is no tls.Conn")
+		}
+		for range 20 {
+			r := record()
+			s, nc := accepted(t, tr, r, getty.Config{}, nil)
+			below := s.NetConn()
+			var wg sync.WaitGroup
+			wg.Go(func() { _ = s.Send("one") })
+			wg.Go(func() { _ = nc.Close() })
+			wg.Go(func() { _ = below.Close() })
+			_ = receive(t, r.closed, "OnClose")
+			wg.Wait()
+			_ = below.Close()
+		}
+	})
+}

@@ -167,7 +167,7 @@ func (w *webSocket) data(payload []byte) (message []byte, ok bool, err error) {
 	if w.inMessage = !w.h.fin; w.inMessage {
 		return nil, false, nil
 	}
-	if !w.c.delivers() {
+	if w.c.closing() {
 		return message, true, nil // nobody looks at it
 	}
 	if w.compressed {
