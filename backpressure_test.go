@@ -22,18 +22,18 @@ import (
 // more, since the peer does not read. It returns how many messages were accepted.
 func fill(t testing.TB, s *session, text string) (n int) {
 	t.Helper()
-	for stuck := 0; stuck < 3; {
+	for stuck := 0; stuck < 5; {
 		switch err := s.TrySend(text); {
 		case err == nil:
 			n++
 			stuck = 0
 		case errors.Is(err, getty.ErrBackpressure):
 			wantSendError(t, err, getty.ErrBackpressure)
-			// What the kernel has not taken for a while it will not take.
+			// What the kernel has not taken for a while it will not take, even if the writer had to wait for a processor.
 			select {
 			case <-s.Writable():
 				stuck = 0
-			case <-time.After(20 * time.Millisecond):
+			case <-time.After(40 * time.Millisecond):
 				stuck++
 			}
 		default:
