@@ -44,7 +44,7 @@ type Session interface {
 	// SetCronPeriod sets the period of OnCron, and of a WebSocket's pings, in
 	// milliseconds. It panics on less than 1.
 	SetCronPeriod(int)
-	// SetWaitTime limits how long closing takes, 3 s by default, until the socket
+	// SetWaitTime limits how long Close takes, 3 s by default, until the socket
 	// is closed whatever the peer does. It panics on less than 1 ns.
 	SetWaitTime(time.Duration)
 	// GetAttribute returns what SetAttribute was given for the key, or nil.
