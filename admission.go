@@ -47,6 +47,9 @@ func (ad *admission) init(cfg *Config) {
 // counts reports whether sessions are counted by their address.
 func (ad *admission) counts() bool { return ad.perAddr != nil || ad.networks != nil }
 
+// looks reports whether addresses matter.
+func (ad *admission) looks() bool { return ad.counts() || ad.cfg.Guard.Access != nil }
+
 // admit decides about one session more than there are, from addr if that is
 // valid. It is counted unless there is an error.
 func (ad *admission) admit(addr netip.Addr, sessions int, now time.Duration) error {

@@ -89,7 +89,10 @@ func (ep *endpoint) now() time.Duration { return time.Since(ep.start) }
 
 // enter admits a new session or says why not. The caller goes on with start.
 func (ep *endpoint) enter(c *core) error {
-	addr := addrOf(c.remoteAddr())
+	var addr netip.Addr
+	if ep.admitted.looks() {
+		addr = addrOf(c.remoteAddr())
+	}
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
 	if ep.closing {
@@ -100,7 +103,7 @@ func (ep *endpoint) enter(c *core) error {
 		return err
 	}
 	if ep.admitted.counts() && addr.IsValid() {
-		c.needOrigin().host = addr.String()
+		c.needOrigin().counted = addr
 	}
 	c.id = ep.ids.Add(1)
 	ep.sessions[c] = false
@@ -112,9 +115,8 @@ func (ep *endpoint) enter(c *core) error {
 func (ep *endpoint) remove(c *core) {
 	delete(ep.sessions, c)
 	ep.stopWorkers()
-	if c.origin != nil && c.origin.host != "" {
-		addr, _ := netip.ParseAddr(c.origin.host)
-		ep.admitted.leave(addr, ep.now())
+	if c.origin != nil && c.origin.counted.IsValid() {
+		ep.admitted.leave(c.origin.counted, ep.now())
 	}
 }
 

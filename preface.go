@@ -5,6 +5,7 @@ package getty
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"runtime/debug"
 	"time"
 )
@@ -36,8 +37,8 @@ type Preface struct {
 
 // origin is where a session comes from, as far as its conn does not tell.
 type origin struct {
-	host          string   // the IP address, if sessions are counted by it
-	local, remote net.Addr // from a Preface; nil: the conn's
+	counted       netip.Addr // what the session is counted by; invalid if it is not
+	local, remote net.Addr   // from a Preface; nil: the conn's
 }
 
 // localAddr and remoteAddr are the addresses of a session.
