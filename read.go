@@ -47,11 +47,13 @@ func (c *core) readAll() error {
 		c.in.headers = 0
 	}
 	for {
-		if d, ok := c.conn.(discarder); ok && !c.delivers() {
-			if err := d.discard(); err != nil {
-				return err
+		if !c.delivers() {
+			if d, ok := c.conn.(discarder); ok {
+				if err := d.discard(); err != nil {
+					return err
+				}
+				continue
 			}
-			continue
 		}
 		if had := c.in.len(); !ready {
 			if err := c.conn.read(&c.in); err != nil {
