@@ -25,31 +25,21 @@ type format struct {
 
 // newFormat makes the format of an endpoint, with Limits.MaxExpansion; nil for none.
 func newFormat(how Compression, ratio int) *format {
-	f := formatOf(how)
-	if f != nil {
-		f.ratio = ratio
-	}
-	return f
-}
-
-func formatOf(how Compression) *format {
-	half := func(n int) int { return n/2 + 64 }
+	f := &format{how: how, ratio: ratio, bound: func(n int) int { return n/2 + 64 }}
 	switch how &^ compressRaw {
 	case CompressFlate:
-		return &format{how: how, compress: deflatePiece, bound: half, tail: flateTail, expander: newInflater(how.isRaw())}
+		f.compress, f.tail, f.expander = deflatePiece, flateTail, newInflater(how.isRaw())
 	case CompressSnappy:
-		return &format{
-			how: how, compress: snappyChunk, bound: snappyBound, head: snappyHead,
-			expander: func() expander { return &pieces{piece: &snappyReader{}} },
-		}
+		f.compress, f.bound, f.head = snappyChunk, snappyBound, snappyHead
+		f.expander = func() expander { return &pieces{piece: &snappyReader{}} }
 	case CompressZstd:
 		z := newZstdPool()
-		return &format{
-			how: how, compress: z.compress, bound: half,
-			expander: func() expander { return &pieces{piece: &zstdReader{pool: z}} },
-		}
+		f.compress = z.compress
+		f.expander = func() expander { return &pieces{piece: &zstdReader{pool: z}} }
+	default:
+		return nil
 	}
-	return nil
+	return f
 }
 
 // expander expands one stream that arrives in pieces of any size.
