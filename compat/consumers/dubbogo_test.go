@@ -9,9 +9,9 @@ import (
 
 var dubboGo = consumer{module: "dubbo.apache.org/dubbo-go/v3", version: "v3.3.2"}
 
-// A client is printed without its lock when it closes, while sessions are still being added to it. The drop-in leaves
-// time for that, but a busy machine may take it.
-const printsClient = "dubbo.apache.org/dubbo-go/v3/remoting/getty.(*gettyRPCClient).addSession"
+// A client is printed without its lock when it closes, while sessions are still being added to it and removed. The
+// drop-in leaves time for that, but a busy machine may take it.
+const printsClient = "dubbo.apache.org/dubbo-go/v3/remoting/getty.(*gettyRPCClient).close"
 
 var dubboGoSuites = []suite{
 	{

@@ -15,7 +15,7 @@ import (
 type suite struct {
 	pkg   string
 	tests int      // how many pass on the original without the race detector: all there are
-	races []string // functions of the consumer that race with its other functions, on the original as well
+	races []string // functions of the consumer whose accesses race with others of its own, on the original as well
 }
 
 // tests runs the suites, with or without the race detector.
