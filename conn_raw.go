@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync"
 	"syscall"
 )
 
@@ -19,21 +20,30 @@ import (
 // The functions given to RawConn only try a system call. User code never runs
 // inside them: closing the conn from there would dead-lock.
 type rawConn struct {
-	nc   net.Conn
-	rc   syscall.RawConn
-	tryR func(fd uintptr) bool
-	tryW func(fd uintptr) bool
+	nc net.Conn
+	rc syscall.RawConn
 
-	// Owned by the reader.
-	in   *window
-	rerr error
+	// The reader's, who waits most of the time.
+	try func(fd uintptr) bool
+	in  *window
+	err error
+}
 
-	// Owned by the writer.
+// rawWrite is one write. Those that write share some: an idle session has none.
+type rawWrite struct {
+	c    *rawConn
 	out  []byte
 	n    int
 	wait bool
-	werr error
+	err  error
+	try  func(fd uintptr) bool
 }
+
+var rawWrites = sync.Pool{New: func() any {
+	w := new(rawWrite)
+	w.try = w.onWritable
+	return w
+}}
 
 // newStreamConn wraps an accepted or dialed stream. Wrappers that embed a
 // *net.TCPConn take the portable path: reading their descriptor would read past
@@ -53,16 +63,16 @@ func newStreamConn(nc net.Conn) conn {
 		return &portableConn{nc: nc}
 	}
 	c := &rawConn{nc: nc, rc: rc}
-	c.tryR, c.tryW = c.onReadable, c.onWritable
+	c.try = c.onReadable
 	return c
 }
 
 func (c *rawConn) read(in *window) error {
 	c.in = in
-	if err := c.rc.Read(c.tryR); err != nil {
+	if err := c.rc.Read(c.try); err != nil {
 		return err
 	}
-	return c.rerr
+	return c.err
 }
 
 // onReadable always reads before it lets the runtime wait: an edge that came
@@ -74,9 +84,9 @@ func (c *rawConn) onReadable(fd uintptr) bool {
 		c.in.park()
 		return false
 	case errno != 0:
-		c.rerr = c.opError("read", errno)
+		c.err = c.opError("read", errno)
 	case n == 0:
-		c.rerr = io.EOF
+		c.err = io.EOF
 	default:
 		c.in.filled(n)
 	}
@@ -86,33 +96,35 @@ func (c *rawConn) onReadable(fd uintptr) bool {
 func (c *rawConn) tryWrite(p []byte) (int, error) { return c.doWrite(p, false) }
 func (c *rawConn) write(p []byte) (int, error)    { return c.doWrite(p, true) }
 
-func (c *rawConn) doWrite(p []byte, wait bool) (int, error) {
+func (c *rawConn) doWrite(p []byte, wait bool) (n int, err error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	c.out, c.n, c.wait, c.werr = p, 0, wait, nil
-	err := c.rc.Write(c.tryW)
-	c.out = nil
-	if err == nil {
-		err = c.werr
+	w := rawWrites.Get().(*rawWrite)
+	w.c, w.out, w.n, w.wait, w.err = c, p, 0, wait, nil
+	if err = c.rc.Write(w.try); err == nil {
+		err = w.err
 	}
-	return c.n, err
+	n = w.n
+	w.c, w.out, w.err = nil, nil, nil
+	rawWrites.Put(w)
+	return n, err
 }
 
-func (c *rawConn) onWritable(fd uintptr) bool {
-	n, errno := sysWrite(int(fd), c.out)
+func (w *rawWrite) onWritable(fd uintptr) bool {
+	n, errno := sysWrite(int(fd), w.out)
 	switch {
 	case errno == syscall.EAGAIN:
-		if c.wait {
+		if w.wait {
 			return false
 		}
-		c.werr = errAgain
+		w.err = errAgain
 	case errno != 0:
-		c.werr = c.opError("write", errno)
+		w.err = w.c.opError("write", errno)
 	default:
-		c.n = n
-		if n < len(c.out) {
-			c.werr = errAgain
+		w.n = n
+		if n < len(w.out) {
+			w.err = errAgain
 		}
 	}
 	return true
