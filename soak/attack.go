@@ -31,8 +31,11 @@ const (
 	longest      = 4 << 10         // of random bytes
 )
 
-// run attacks until ctx ends.
+// run attacks until ctx ends. Attackers do not keep time with each other.
 func (a *attacker) run(ctx context.Context) {
+	if pause(ctx, rand.N(framePause)) != nil {
+		return
+	}
 	for ctx.Err() == nil {
 		if err := a.once(ctx); err != nil && pause(ctx, framePause) != nil {
 			return
