@@ -95,7 +95,8 @@ func (c *Client[M]) Connect(ctx context.Context) error { return c.pool.fill(ctx)
 
 // Session returns an open session of the pool, each in turn. If there is none
 // it waits for one until ctx ends, and has the pool filled. It fails with
-// ErrGaveUp after giving up and with ErrClosed after Close.
+// ErrGaveUp after giving up, with ErrClosed after Close, and with the last
+// failure while Reconnect has declined every slot: Connect starts anew.
 func (c *Client[M]) Session(ctx context.Context) (*Session[M], error) {
 	cr, err := c.pool.session(ctx)
 	if err != nil {
@@ -123,7 +124,7 @@ func (c *Client[M]) Send(ctx context.Context, msg M) error {
 // learns from a message of its protocol. Another one is dialed within
 // ClientConfig.Spread. Until then the client goes on using s if it has no other;
 // s itself stays open until either side closes it, and is not replaced again. It
-// reports whether s was one of the pool.
+// reports whether s was one of the pool: one that has ended is not.
 func (c *Client[M]) Retire(s *Session[M]) bool { return c.pool.retire(&s.core) }
 
 // Sessions iterates over the open sessions of the pool, in no order.

@@ -209,6 +209,10 @@ func TestD17ReconnectMayStopOnEOF(t *testing.T) {
 		if st := c.Stats(); st.Dials != size {
 			t.Fatalf("%d dials", st.Dials)
 		}
+		// Nothing will come, so nothing is waited for.
+		if err := c.Send(within(t), "to nobody"); !errors.Is(err, io.EOF) || !getty.SafeToRetry(err) {
+			t.Fatalf("Send: %v", err)
+		}
 		must(t, c.Connect(within(t)))
 		if st := c.State(); st.Live != size || st.Retired != 0 {
 			t.Fatalf("after Connect the pool is %+v", st)

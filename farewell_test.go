@@ -243,6 +243,44 @@ func TestErrRestartSpreads(t *testing.T) {
 }
 
 // A retired session serves until there is another, and is not replaced twice.
+// A session that has ended is not retired: its slot is given back after its OnClose.
+func TestRetireOfAnEndedSession(t *testing.T) {
+	eachTransport(t, func(t *testing.T, tr transport) {
+		_, url := serve(t, tr, echo, getty.Config{}, nil)
+		var c *getty.Client[string]
+		retired := make(chan string, 2)
+		say := func(where string, did bool) {
+			if did {
+				retired <- where
+			}
+		}
+		c = pooled(t, url, funcs{Close: func(s *session, _ error) { say("OnClose", c.Retire(s)) }}, quick(2))
+		c.Reconnect = func(s *session, _ error) bool {
+			for range 3 {
+				say("Reconnect", c.Retire(s))
+				runtime.Gosched()
+			}
+			return true
+		}
+		must(t, c.Connect(within(t)))
+		for range 20 {
+			s, err := c.Session(within(t))
+			must(t, err)
+			go c.Retire(s)
+			must(t, s.Close())
+		}
+		select {
+		case where := <-retired:
+			t.Errorf("retired in %s", where)
+		default:
+		}
+		must(t, c.Connect(within(t)))
+		if st := c.State(); st.Live != 2 {
+			t.Errorf("the pool is %+v", st)
+		}
+	})
+}
+
 func TestRetire(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T, v *virtual) {
 		if v.tls {

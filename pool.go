@@ -45,6 +45,7 @@ type pool struct {
 type slot struct {
 	round  int           // of attempts, for counting failures
 	opened time.Duration // on the endpoint's clock; 0: OnOpen has not returned
+	ended  bool          // the session has; the slot is given back after its OnClose
 }
 
 func (p *pool) init(ep *endpoint, cfg *ClientConfig) {
@@ -86,6 +87,9 @@ func (p *pool) onLeave(c *core) {
 	defer p.mu.Unlock()
 	p.live = without(p.live, c)
 	p.retiree = without(p.retiree, c)
+	if s := p.slots[c]; s != nil {
+		s.ended = true
+	}
 }
 
 func without(list []*core, c *core) []*core {
@@ -93,11 +97,11 @@ func without(list []*core, c *core) []*core {
 }
 
 // retire gives the slot of a session to another one. It reports whether the
-// session had one.
+// session had one: that of a session that has ended is given back by onLeft.
 func (p *pool) retire(c *core) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if s := p.slots[c]; s == nil || s.opened == 0 {
+	if s := p.slots[c]; s == nil || s.opened == 0 || s.ended {
 		return false
 	}
 	delete(p.slots, c)
@@ -214,6 +218,9 @@ func (p *pool) session(ctx context.Context) (c *core, err error) {
 		}
 		if err := p.refusal(); err != nil {
 			return false, err
+		}
+		if p.retired == p.cfg.PoolSize {
+			return false, p.declined()
 		}
 		p.kick()
 		return false, nil
