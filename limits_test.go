@@ -164,7 +164,50 @@ func TestD51MemoryFollowsWhatArrivesNotWhatIsAnnounced(t *testing.T) {
 	})
 }
 
+// An output buffer that nothing was put into is not kept, as when nothing came of
+// an encoding while sends were collected.
+func TestIdleSessionsKeepNoOutput(t *testing.T) {
+	const sessions, size = 40, 256 << 10
+	for name, idle := range map[string]func(s *session) error{
+		"prepare": func(s *session) error {
+			_, err := s.Prepare("z")
+			return err
+		},
+		"fail": func(s *session) error {
+			if s.Send("two\nlines") == nil {
+				return errors.New("that was sent")
+			}
+			return nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachTransport(t, func(t *testing.T, tr transport) {
+				srv, url := serve(t, tr, funcs{Message: func(s *session, m string) error {
+					switch m {
+					case "much":
+						return s.Send(strings.Repeat("x", size))
+					case "nothing":
+						return idle(s)
+					}
+					return nil
+				}}, getty.Config{}, nil)
+				r := record()
+				c := connected(t, url, r, getty.ClientConfig{PoolSize: sessions})
+				before := heap()
+				for s := range c.Sessions() {
+					must(t, s.Send("much"))
+					receive(t, r.messages, "answer")
+					must(t, s.SendFrame(t.Context(), []byte("nothing\n\n")))
+				}
+				reaches(t, 3*sessions, "the number of messages", func() int { return int(srv.Stats().MessagesIn) })
+				reaches(t, true, "memory given back", func() bool { return heap()-before < sessions*size/2 })
+			})
+		})
+	}
+}
+
 func heap() int64 {
+	runtime.GC() // the second one empties pools
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)

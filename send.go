@@ -149,7 +149,6 @@ type Prepared struct {
 func (s *Session[M]) Prepare(msg M) (*Prepared, error) {
 	// The session's lock keeps Append from being called concurrently.
 	s.mu.Lock()
-	s.outBuf()
 	b, err := s.encode(nil, msg)
 	s.cancelSend()
 	if err != nil {

@@ -70,9 +70,7 @@ func (c *core) endSend(b []byte, start int) error {
 
 // cancelSend releases mu after an encoding that gave nothing.
 func (c *core) cancelSend() {
-	if len(c.buf.B) == 0 && !c.collect.Load() {
-		c.dropBuf()
-	}
+	c.dropUnused()
 	c.grant()
 	c.mu.Unlock()
 }
@@ -82,10 +80,18 @@ func (c *core) dropBuf() {
 	c.buf = nil
 }
 
+// dropUnused drops a buffer that holds nothing. It is called with mu held.
+func (c *core) dropUnused() {
+	if c.buf != nil && len(c.buf.B) == 0 {
+		c.dropBuf()
+	}
+}
+
 // flush writes what is pending, unless there is a writer, who does it.
 func (c *core) flush() error {
 	c.mu.Lock()
 	if c.writing || c.halved || c.idle() {
+		c.dropUnused()
 		c.mu.Unlock()
 		return nil
 	}
@@ -224,6 +230,7 @@ func (c *core) writeFailed(err error) {
 
 func (c *core) noWriter() {
 	c.writing = false
+	c.dropUnused()
 	c.wakeQuiet()
 }
 
