@@ -48,6 +48,9 @@ func (c *core) readAll() error {
 	}
 	for {
 		if !c.delivers() {
+			if c.discard() {
+				return io.EOF
+			}
 			if d, ok := c.conn.(discarder); ok {
 				if err := d.discard(); err != nil {
 					return err
@@ -66,9 +69,6 @@ func (c *core) readAll() error {
 		now := c.ep.now()
 		c.lastRead.Store(int64(now))
 		if !c.delivers() {
-			if c.discard() {
-				return io.EOF
-			}
 			continue
 		}
 		if err := c.handle(); err != nil {
@@ -86,7 +86,7 @@ func (c *core) readAll() error {
 // has said in its transport's way that this was all.
 func (c *core) discard() (end bool) {
 	if c.framing == nil {
-		c.in.used(c.in.len() - 1)
+		c.in.used(max(c.in.len()-1, 0))
 		return false
 	}
 	for {

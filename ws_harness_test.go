@@ -28,6 +28,8 @@ type wsRaw struct {
 	path   string
 	cut    int // size of messages that are no lines; 0: lines, -1: one for each Write
 
+	offer string // of extensions, by a client
+
 	once sync.Once
 	err  error // of the handshake
 
@@ -98,7 +100,7 @@ const rawKey = "dGhlIHNhbXBsZSBub25jZQ==" // of RFC 6455, section 1.3
 
 func (w *wsRaw) ask() error {
 	_, err := fmt.Fprintf(w.Conn, "GET %s HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n"+
-		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n\r\n", cmp.Or(w.path, "/"), rawKey)
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\nSec-WebSocket-Extensions: %s\r\n\r\n", cmp.Or(w.path, "/"), rawKey, cmp.Or(w.offer, "x-none"))
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ package getty
 import (
 	"bytes"
 	"errors"
+	"io"
 	"net/http"
 	"sync/atomic"
 	"unicode/utf8"
@@ -44,6 +45,7 @@ type webSocket struct {
 	op         opcode // of the message
 	compressed bool   // the message is
 	deaf       bool   // nothing that comes matters any more
+	over       bool   // it is not even waited for
 	utf8       utf8Check
 
 	// Guarded by the session's mu.
@@ -61,7 +63,10 @@ func newWebSocket(c *core, client bool) *webSocket {
 // next reads frames up to the end of a message.
 func (w *webSocket) next(data []byte) (unit []byte, used int, ok bool, err error) {
 	w.release()
-	if w.deaf {
+	switch {
+	case w.over:
+		return nil, len(data), false, io.EOF
+	case w.deaf:
 		return nil, len(data), false, nil
 	}
 	unit, used, ok, err = w.frame(data)
@@ -73,8 +78,11 @@ func (w *webSocket) next(data []byte) (unit []byte, used int, ok bool, err error
 	defer w.c.mu.Unlock()
 	w.heard = errors.As(err, new(*CloseError))
 	w.failed = !w.heard
-	if w.heard && w.said && w.client {
-		err = nil // the closing handshake is complete; it is the server who closes the conn
+	if w.heard && w.said { // the closing handshake is complete
+		if w.client {
+			return nil, used, false, nil // it is the server who closes the conn
+		}
+		w.over = true // the writer may have ended before it could half-close
 	}
 	return nil, used, false, err
 }
@@ -82,7 +90,7 @@ func (w *webSocket) next(data []byte) (unit []byte, used int, ok bool, err error
 // frame looks at the frame at the front of data, as far as it has arrived.
 func (w *webSocket) frame(data []byte) (unit []byte, used int, ok bool, err error) {
 	if !w.have {
-		if w.h, err = parseFrameHeader(data, w.room()); err != nil || w.h.size == 0 {
+		if w.h, err = parseFrameHeader(data, w.room(data)); err != nil || w.h.size == 0 {
 			return nil, 0, false, err
 		}
 		if err := w.begins(); err != nil {
@@ -114,10 +122,14 @@ func (w *webSocket) frame(data []byte) (unit []byte, used int, ok bool, err erro
 	return unit, used, ok, err
 }
 
-// room is how long the next fragment of the message may be.
-func (w *webSocket) room() int {
+// room is how long the data frame at the front of data may be.
+func (w *webSocket) room(data []byte) int {
 	limit := w.c.lim.maxMessage
-	if w.deflate != nil {
+	compressed := w.compressed
+	if !w.inMessage {
+		compressed = w.deflate != nil && len(data) > 0 && data[0]&bitRSV1 != 0
+	}
+	if compressed {
 		// What cannot be compressed gets longer: by a sixteenth with the most
 		// frugal settings of zlib, which itself promises an eighth at most.
 		limit += limit/7 + 64
