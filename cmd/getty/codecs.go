@@ -18,6 +18,9 @@ const (
 	lineCodec = "line"
 )
 
+// maxMessage is the default limit: common test suites send messages as long as that.
+const maxMessage = 16 << 20
+
 func codecFlag(fs *flag.FlagSet) *string {
 	return fs.String("codec", rawCodec, "`NAME` of the framing: raw, line, len32 (4-byte big-endian length, then the body) or varint")
 }

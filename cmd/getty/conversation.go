@@ -22,8 +22,10 @@ type conversation[M text] struct {
 	raw bool
 	url string
 
-	mu   sync.Mutex // held while a message is printed
-	last time.Time  // when the last one was
+	mu     sync.Mutex // held while a message is printed
+	last   time.Time  // when the last one was
+	outErr error      // why one was not
+	stop   func()     // ends the conversation
 }
 
 // note tells the user on standard error.
@@ -54,10 +56,12 @@ func (t *conversation[M]) OnMessage(_ *getty.Session[M], msg M) error {
 	if !t.raw {
 		out = append(out, '\n')
 	}
-	_, err := t.std.out.Write(out)
+	if t.outErr == nil {
+		_, t.outErr = t.std.out.Write(out)
+	}
 	t.last = time.Now()
-	if err != nil {
-		return fmt.Errorf("standard output: %w", err)
+	if t.outErr != nil {
+		t.stop()
 	}
 	return nil
 }
@@ -92,7 +96,11 @@ func (t *conversation[M]) run(ctx context.Context, client *getty.Client[M], wait
 }
 
 func (t *conversation[M]) result(unsent int, readErr error) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	switch {
+	case t.outErr != nil:
+		return fmt.Errorf("standard output: %w", t.outErr)
 	case unsent > 0:
 		return fmt.Errorf("%d messages were not sent", unsent)
 	case readErr != nil:

@@ -45,7 +45,7 @@ func runDial(ctx context.Context, std stdio, cmd command, args []string) error {
 	insecure := fs.Bool("insecure", false, "do not verify the server's certificate")
 	fs.DurationVar(&o.wait, "wait", 500*time.Millisecond, "at the end of input, end after no message came for this `DURATION`")
 	fs.IntVar(&o.cfg.PoolSize, "pool", 1, "`N` sessions, used in turn")
-	fs.IntVar(&o.cfg.MaxMessageSize, "max-message", getty.DefaultMaxMessageSize, "limit for a message, in `BYTES` of its frame")
+	fs.IntVar(&o.cfg.MaxMessageSize, "max-message", maxMessage, "limit for a message, in `BYTES` of its frame")
 	compress := compressFlag(fs)
 	cmd.help += "; raw sends and prints bytes as they are, newlines included, like nc"
 	if err := parse(fs, std, cmd, args); err != nil {
@@ -73,7 +73,9 @@ func runDial(ctx context.Context, std stdio, cmd command, args []string) error {
 // dial connects, and talks until the input or ctx ends.
 func dial[M text](ctx context.Context, std stdio, o dialOptions) func(getty.Codec[M]) error {
 	return func(c getty.Codec[M]) error {
-		talk := &conversation[M]{std: std, raw: o.codec == rawCodec, url: o.url}
+		ctx, stop := context.WithCancel(ctx)
+		defer stop()
+		talk := &conversation[M]{std: std, raw: o.codec == rawCodec, url: o.url, stop: stop}
 		connecting, giveUp := context.WithCancelCause(ctx)
 		defer giveUp(nil)
 		var connected atomic.Bool

@@ -28,7 +28,7 @@ func runEcho(ctx context.Context, std stdio, cmd command, args []string) error {
 	cert := fs.String("cert", "", "`FILE` with the certificate for tls and wss, in PEM")
 	key := fs.String("key", "", "`FILE` with its key, in PEM")
 	fs.IntVar(&cfg.Workers, "workers", 0, "`N` goroutines run the handlers; 0: each session's own")
-	fs.IntVar(&cfg.MaxMessageSize, "max-message", getty.DefaultMaxMessageSize, "limit for a message, in `BYTES` of its frame")
+	fs.IntVar(&cfg.MaxMessageSize, "max-message", maxMessage, "limit for a message, in `BYTES` of its frame")
 	if err := parse(fs, std, cmd, args); err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@
 package main
 
 import (
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -107,6 +108,37 @@ func TestEchoAndDialUDP(t *testing.T) {
 	c.ends(statusOK)
 	srv.signal(syscall.SIGTERM)
 	srv.ends(statusOK)
+}
+
+// An answer that cannot be printed is an error, not a reason to reconnect.
+func TestDialWithoutOutput(t *testing.T) {
+	t.Parallel()
+	if _, err := os.Stat("/dev/full"); err != nil {
+		t.Skip("the system has no device that is full")
+	}
+	_, on, _ := echoServer(t, "--codec", "line")
+	for _, tr := range on {
+		c := start(t, "sh", append([]string{"-c", `exec "$0" "$@" >/dev/full`, binary, "dial", "--codec", "line"}, append(tr.dial, tr.url)...)...)
+		c.write("hello\n")
+		c.stderr.line(t, "standard output")
+		c.ends(statusError)
+	}
+}
+
+// The largest messages of common test suites have 16 MiB.
+func TestEchoOfSixteenMegabytes(t *testing.T) {
+	t.Parallel()
+	_, on, _ := echoServer(t, "--codec", "line")
+	line := strings.Repeat("x", 16<<20-1)
+	for _, tr := range on {
+		c := cli(t, append(append([]string{"dial", "--codec", "line"}, tr.dial...), tr.url)...)
+		c.write(line + "\n")
+		if got := c.stdout.line(t, "x"); got != line {
+			t.Errorf("%s: %d bytes came back", tr.name, len(got))
+		}
+		c.signal(syscall.SIGTERM)
+		c.ends(statusOK)
+	}
 }
 
 // All of a piped input comes back, over a pool too, although it ends at once.

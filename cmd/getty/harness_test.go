@@ -118,6 +118,7 @@ func newOutput() *output { return &output{changed: make(chan struct{})} }
 
 func (o *output) read(r io.Reader) {
 	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, 32<<20)
 	for lines.Scan() {
 		o.mu.Lock()
 		o.lines = append(o.lines, lines.Text())
