@@ -19,7 +19,7 @@ func (c *core) start(cfg *tls.Config, client bool) (err error) {
 			_ = c.abandon(ErrGoexit)
 		}
 	}()
-	if cfg != nil || c.framing != nil || c.format() != nil {
+	if cfg != nil || c.format() != nil || c.framing != nil && c.packets == nil { // UDP has none
 		// The functions in a tls.Config are callbacks like any other.
 		err = c.guard(phaseNone, func() error { return c.handshake(cfg, client) })
 		if err != nil {
