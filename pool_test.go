@@ -20,10 +20,11 @@ import (
 
 	"github.com/getty-net/getty"
 	"github.com/getty-net/getty/codec"
+	"github.com/getty-net/getty/gettytest"
 )
 
-// D18, as the server sees it: sessions die in bursts while callers press for more.
-func TestG7PoolIsNeverOvershot(t *testing.T) {
+// As the server sees it: sessions die in bursts while callers press for more.
+func TestD18PoolIsNeverOvershot(t *testing.T) {
 	eachTransport(t, func(t *testing.T, tr transport) {
 		const size = 8
 		h := hold(t, tr)
@@ -61,9 +62,9 @@ func (c *countedConn) Close() error {
 	return c.Conn.Close()
 }
 
-// D18, as the client sees it: attempts and connections together, when sessions
+// As the client sees it: attempts and connections together, when sessions
 // are closed on this side too.
-func TestG7NoSlotIsDialedTwice(t *testing.T) {
+func TestD18NoSlotIsDialedTwice(t *testing.T) {
 	eachTransport(t, func(t *testing.T, tr transport) {
 		const size = 6
 		_, url := serve(t, tr, echo, getty.Config{}, nil)
@@ -138,6 +139,28 @@ func TestD14APoolOf16IsFilledAtOnce(t *testing.T) {
 		if st := c.Stats(); st.Dials != 16 || st.Opened != 16 || st.DialFailures != 0 {
 			t.Fatalf("the fill took %+v", st)
 		}
+	})
+}
+
+// Slots are dialed side by side: a fill takes as long as one handshake.
+func TestD14AFillTakesAsLongAsOneSession(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, v *virtual) {
+		if v.tls {
+			t.Skip("nothing of it depends on TLS")
+		}
+		v.Network = gettytest.NewNetwork(gettytest.Faults{Latency: 20 * time.Millisecond})
+		v.serve(t, record(), getty.Config{}, nil)
+		url := map[bool]string{false: "tcp://server:1", true: "ws://server:1/"}[v.ws]
+		fill := func(size int) time.Duration {
+			c := pooled(t, url, record(), getty.ClientConfig{PoolSize: size, Dial: v.Dial})
+			start := v.since()
+			must(t, c.Connect(t.Context()))
+			return v.since() - start
+		}
+		if one, many := fill(1), fill(16); one == 0 || many > one {
+			t.Errorf("one session stands after %v, 16 after %v", one, many)
+		}
+		synctest.Wait()
 	})
 }
 
