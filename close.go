@@ -100,7 +100,8 @@ func (c *core) linger() {
 	}
 }
 
-// cut ends the session at once, with cause unless it has one already.
+// cut ends the session at once, with cause unless it has one already. It returns
+// without waiting for anything.
 func (c *core) cut(cause error) {
 	c.mu.Lock()
 	begun := c.beginClose(cause)
@@ -118,11 +119,18 @@ func (c *core) cut(cause error) {
 	}
 	conn := c.conn
 	c.mu.Unlock()
-	_ = conn.close()
-	c.mu.Lock()
-	c.cutting = false
-	c.wakeQuiet()
-	c.mu.Unlock()
+	end := func() {
+		_ = conn.close()
+		c.mu.Lock()
+		c.cutting = false
+		c.wakeQuiet()
+		c.mu.Unlock()
+	}
+	if closesSlowly(conn) {
+		c.ep.g.spawn(end)
+		return
+	}
+	end()
 }
 
 // readEnded is called by the reader, which got err. After the end of the stream

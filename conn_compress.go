@@ -23,9 +23,10 @@ type compressConn struct {
 	// Owned by the reader; the handshake's goroutine before it.
 	src     window // compressed
 	exp     expander
-	err     error // of raw or of exp: the reader's last word
-	drained bool  // nothing of src can be expanded without more
-	in, out int   // bytes that were expanded, and what became of them
+	err     error           // of raw or of exp: the reader's last word
+	drained bool            // nothing of src can be expanded without more
+	nothing func(part bool) // called when nothing can be made of what has come; see tlsConn
+	in, out int             // bytes that were expanded, and what became of them
 
 	// Owned by the writer.
 	cur   *bufpool.Buf // compressed; cur.B[off:] is left
@@ -50,14 +51,14 @@ func compressHandshake(raw conn, in window, f *format, client bool) (*compressCo
 		return c, nil
 	}
 	if client {
-		if err := c.sendPreamble(); err != nil {
+		if err := c.sendPreamble(client); err != nil {
 			return nil, err
 		}
 	}
-	peer, err := c.readPreamble()
+	peer, err := c.readPreamble(client)
 	if err == nil && !client {
 		// Also to a peer that compresses differently: it is to know as well.
-		err = c.sendPreamble()
+		err = c.sendPreamble(client)
 	}
 	if err == nil && peer != f.how {
 		err = f.how.mismatch(peer)
@@ -69,11 +70,13 @@ func compressHandshake(raw conn, in window, f *format, client bool) (*compressCo
 	return c, nil
 }
 
-func (c *compressConn) sendPreamble() error { return writeAll(c.raw, c.format.how.preamble()) }
+func (c *compressConn) sendPreamble(client bool) error {
+	return writeAll(c.raw, c.format.how.preamble(client))
+}
 
-func (c *compressConn) readPreamble() (Compression, error) {
+func (c *compressConn) readPreamble(client bool) (Compression, error) {
 	for {
-		peer, ok, err := parsePreamble(c.src.bytes())
+		peer, ok, err := parsePreamble(c.src.bytes(), !client)
 		if ok {
 			c.src.used(preambleSize)
 			return peer, nil
@@ -103,6 +106,8 @@ func (c *compressConn) read(in *window) error {
 			c.exp.rest()
 			c.src.release()
 			return c.err
+		case c.nothing != nil:
+			c.nothing(c.src.len() > 0 || !c.exp.whole())
 		}
 	}
 }

@@ -60,6 +60,25 @@ func (c *portableConn) write(p []byte) (int, error) {
 	return c.nc.Write(p[:min(len(p), portableChunk)])
 }
 
+// closesSlowly reports whether closing a conn, or its write side, may wait for
+// the network: who knows what a conn of somebody else's does. A tls.Conn tries
+// for five seconds to tell its peer.
+func closesSlowly(c conn) bool {
+	switch c := c.(type) {
+	case *tlsConn:
+		return closesSlowly(c.raw)
+	case *compressConn:
+		return closesSlowly(c.raw)
+	case *portableConn:
+		switch c.nc.(type) {
+		case *net.TCPConn, *net.UnixConn:
+			return false
+		}
+		return true
+	}
+	return false
+}
+
 func (c *portableConn) closeWrite() error { return closeWrite(c.nc) }
 func (c *portableConn) close() error      { return c.nc.Close() }
 func (c *portableConn) drop()             {}

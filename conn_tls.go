@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/binary"
+	"fmt"
 	"net"
 	"sync"
 	"time"
@@ -29,9 +30,15 @@ type tlsConn struct {
 	// taken is how much plaintext the ciphertext inside the shim stands for.
 	// It is reported when that has left. Owned by the writer.
 	taken int
-	// control is called by the reader when TLS wants to send by itself.
+	// control is called by the reader when TLS wants to send by itself, nothing when
+	// what has come is not plaintext: with part, since a record is incomplete.
 	control func()
+	nothing func(part bool)
 }
+
+// maxControl is how much TLS may want to send by itself while the peer does not
+// read, with what the writer is about to send: answers to key updates.
+const maxControl = 4 * pieceSize
 
 // tlsHandshake runs the handshake of one side over raw, ahead of which in has been
 // read. Only closing raw interrupts it.
@@ -69,7 +76,10 @@ func (c *tlsConn) read(in *window) error {
 		}
 		err := c.decrypt(in, before+maxBatch)
 		c.drained = err == errAgain
-		if c.control != nil && c.shim.dirty() {
+		if n := c.shim.collected(); n > 0 && c.control != nil {
+			if n > maxControl {
+				return fmt.Errorf("%w: %d bytes of TLS's own are waiting", ErrSlowConsumer, n)
+			}
 			c.control()
 		}
 		switch {
@@ -78,6 +88,8 @@ func (c *tlsConn) read(in *window) error {
 		case !c.drained:
 			c.shim.in.release()
 			return err
+		case c.nothing != nil:
+			c.nothing(c.shim.in.len() > 0)
 		}
 	}
 }
@@ -106,12 +118,13 @@ func (c *tlsConn) write(p []byte) (int, error)    { return send(c, &c.taken, p, 
 
 // convert encrypts one piece into the shim.
 func (c *tlsConn) convert(p []byte) error {
+	c.shim.left = false
 	_, err := c.tls.Write(p)
 	return err
 }
 
 func (c *tlsConn) flush(wait bool) error { return c.shim.flush(wait) }
-func (c *tlsConn) begun() bool           { return c.shim.off > 0 }
+func (c *tlsConn) begun() bool           { return c.shim.left || c.shim.off > 0 }
 
 func (c *tlsConn) closeWrite() error {
 	err := c.tls.CloseWrite() // sends its alert at the first call only
@@ -145,8 +158,9 @@ type tlsShim struct {
 	err      error // of raw, handed out once in is empty
 
 	// Owned by the writer.
-	cur *bufpool.Buf // leaving; cur.B[off:] is left
-	off int
+	cur  *bufpool.Buf // leaving; cur.B[off:] is left
+	off  int
+	left bool // one has left since the last piece was converted
 
 	mu   sync.Mutex
 	out  *bufpool.Buf // collected, by the writer and by the reader's control records
@@ -236,11 +250,14 @@ func (s *tlsShim) Write(p []byte) (int, error) {
 // written its close_notify, and nothing that is collected here could leave.
 func (s *tlsShim) SetWriteDeadline(time.Time) error { return nil }
 
-// dirty reports whether something was collected that nobody has begun to write.
-func (s *tlsShim) dirty() bool {
+// collected is how much nobody has begun to write.
+func (s *tlsShim) collected() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.out != nil
+	if s.out == nil {
+		return 0
+	}
+	return len(s.out.B)
 }
 
 // flush writes what was collected; see converter.
@@ -259,7 +276,7 @@ func (s *tlsShim) flush(wait bool) error {
 		}
 		wait = false // there was progress
 		bufpool.Put(s.cur)
-		s.cur = nil
+		s.cur, s.left = nil, true
 	}
 }
 

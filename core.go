@@ -60,6 +60,7 @@ type core struct {
 	flushing bool                    // the flush timer is armed
 	halved   bool                    // the write side is closed or broken
 	seen     bool                    // it was open once: OnClose follows
+	met      bool                    // the handshake is over: the peer understands a farewell
 	granted  bool                    // the turn of one that waits for room has come
 	filling  bool                    // room is given out, until the high watermark is reached
 	cutting  bool                    // the conn is being closed

@@ -17,11 +17,13 @@ func (s *Session[M]) batch(data []byte) (used int, err error) {
 	defer func() {
 		c.msgsIn.Add(int64(messages))
 		if !returned {
-			err = c.callbackEnded(recover())
+			if err = c.callbackEnded(recover()); err == ErrGoexit {
+				c.in.used(used) // the caller does not go on
+			}
 		}
 	}()
 	if c.framing != nil {
-		used, err = s.units(data, &messages)
+		err = s.units(data, &used, &messages)
 	} else {
 		var bad error
 		if used, bad, err = s.decode(data, false, &messages); err == nil {
@@ -47,6 +49,9 @@ func (s *Session[M]) decode(data []byte, follows bool, messages *int) (used int,
 			return used, undecoded(n, len(rest), limit, derr), nil
 		}
 		used += n
+		if !c.delivers() { // closed while it was decoded
+			break
+		}
 		c.counted(messages, follows || used < len(data))
 		err = s.events.OnMessage(s, msg)
 		if bufpool.Debug {
@@ -71,8 +76,9 @@ func (c *core) counted(messages *int, more bool) {
 	}
 }
 
-// units is decode for transports with boundaries of their own.
-func (s *Session[M]) units(data []byte, messages *int) (used int, err error) {
+// units is decode for transports with boundaries of their own. What a unit has
+// used is told before its messages are handled, since a callback may not return.
+func (s *Session[M]) units(data []byte, used, messages *int) (err error) {
 	c := &s.core
 	defer c.framing.release()
 	if j := c.job; j != nil && j.skimmed {
@@ -80,18 +86,18 @@ func (s *Session[M]) units(data []byte, messages *int) (used int, err error) {
 		err = s.unit(j.ahead, len(data) > 0, messages)
 	}
 	for err == nil && c.delivers() {
-		unit, n, ok, ferr := c.framing.next(data[used:])
-		used += n
+		unit, n, ok, ferr := c.framing.next(data[*used:])
+		*used += n
 		switch {
 		case ferr != nil:
-			return used, ferr
+			return ferr
 		case ok:
-			err = s.unit(unit, used < len(data), messages)
+			err = s.unit(unit, *used < len(data), messages)
 		case n == 0:
-			return used, nil
+			return nil
 		}
 	}
-	return used, err
+	return err
 }
 
 // unit has the messages of one unit handled, which must fill it.

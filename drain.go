@@ -18,6 +18,7 @@ func (c *core) drain() {
 		pace.step = pieceSize
 	}
 	for {
+		moving := false // inside of the conn, perhaps
 		n, err := c.conn.tryWrite(c.cur.bytes())
 		if err == errAgain && n == 0 {
 			if stall == nil {
@@ -28,8 +29,9 @@ func (c *core) drain() {
 			n, err = c.conn.write(c.cur.bytes())
 			// Progress of any size: the peer is slow, not stalled.
 			stall.Stop()
+			moving = err == nil || err == errAgain
 		}
-		if n > 0 && c.timers != nil {
+		if (n > 0 || moving) && c.timers != nil {
 			c.touchSent()
 		}
 		if rate := c.lim.peer.MinRate; rate > 0 {
@@ -57,7 +59,7 @@ func (c *core) drained(n int, err error) bool {
 		return false
 	}
 	if c.idle() {
-		return c.endWriter() == nil
+		return c.endWriter(true) == nil
 	}
 	c.take()
 	return false

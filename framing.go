@@ -110,7 +110,7 @@ func (c *core) sayFarewell() {
 // at once, if nobody is in the middle of writing. It is called with mu held and
 // a session that was not draining, and releases mu meanwhile.
 func (c *core) lastWords() {
-	if c.framing == nil || !c.seen || c.writing || c.halved {
+	if c.framing == nil || !c.met || c.writing || c.halved {
 		return
 	}
 	c.writing = true

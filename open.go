@@ -93,9 +93,13 @@ func (c *core) handshake(cfg *tls.Config, client bool) error {
 	if err != nil || c.framing == nil {
 		return err
 	}
-	if err = c.framing.open(); err != nil && !c.is(stateNew) {
-		return c.endError() // rather than that of a conn that was closed
+	err = c.framing.open()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil && !c.is(stateNew) {
+		return c.closedError() // rather than that of a conn that was closed
 	}
+	c.met = err == nil
 	return err
 }
 
@@ -125,7 +129,7 @@ func (c *core) layers(cfg *tls.Config, client bool) (conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		defer func() { t.control = c.controlPending }()
+		defer func() { t.control, t.nothing = c.controlPending, c.nothingYet }()
 		cn = t
 	}
 	if f := c.format(); f != nil {
@@ -134,6 +138,7 @@ func (c *core) layers(cfg *tls.Config, client bool) (conn, error) {
 			cn.drop()
 			return nil, err
 		}
+		z.nothing = c.nothingYet
 		cn = z
 	}
 	return cn, nil

@@ -81,6 +81,20 @@ func (c *core) readAll() error {
 	}
 }
 
+// nothingYet is called by a conn that has read what it cannot hand over: the
+// peer is alive. part: it is the part of a whole, such as a record of TLS, and so
+// perhaps of a message.
+func (c *core) nothingYet(part bool) {
+	c.touchRead()
+	switch {
+	case c.lim.messageTimeout == 0 && c.lim.peer.MinRate == 0:
+	case part:
+		c.partial.CompareAndSwap(0, c.lastRead.Load())
+	default:
+		c.notePartial(false)
+	}
+}
+
 // discard forgets what has arrived, but for one byte: with nothing held a conn
 // may have to begin each read with a single byte. It reports whether the peer
 // has said in its transport's way that this was all.
@@ -118,7 +132,7 @@ func (c *core) handle() (err error) {
 	if c.lim.messageTimeout > 0 || c.lim.peer.MinRate > 0 {
 		c.notePartial(c.msgsIn.Load() != had)
 	}
-	if err == nil && c.lim.peer.metered() {
+	if err == nil && c.lim.peer.metered() && c.delivers() {
 		c.timers.meter.count(c)
 	}
 	if c.timers != nil || c.is(stateMuted) {

@@ -28,8 +28,9 @@ func (s *Session[M]) SendContext(ctx context.Context, msg M) error {
 	return s.send(&waiter{ctx: ctx}, msg)
 }
 
-// TrySend is Send that never waits: at the high watermark, and while other
-// senders wait for their turn, it fails with ErrBackpressure, whatever the policy.
+// TrySend is Send that never waits: at the high watermark, and when it would be
+// the turn of other senders that wait, it fails with ErrBackpressure, whatever the
+// policy.
 func (s *Session[M]) TrySend(msg M) error { return s.send(&waiter{try: true}, msg) }
 
 func (s *Session[M]) send(w *waiter, msg M) error {
@@ -78,6 +79,10 @@ func (s *Session[M]) encode(dst []byte, msg M) (b []byte, err error) {
 	returned = true
 	if err != nil || len(b) < len(dst) {
 		return dst, badEncoding(len(b), len(dst), err)
+	}
+	if len(b) > 0 && (cap(dst) == 0 || &b[0] != &dst[:1][0]) {
+		// It had to grow, or it is memory of the codec's own, which must not be lent on.
+		b = append(dst, b[len(dst):]...)
 	}
 	return b, nil
 }

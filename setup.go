@@ -9,7 +9,9 @@ import (
 
 // Setup is what Configure may choose for one session. Its fields come filled in
 // with the endpoint's codec, listener and settings, and are checked like Config
-// when Configure has returned. See Config for their meaning and ranges.
+// when Configure has returned. See Config for their meaning and ranges. A
+// LowWatermark that is left alone follows HighWatermark down. Without IdleTimeout
+// a session of a udp:// server ends by Close alone, and keeps its place.
 type Setup[M any] struct {
 	Codec  Codec[M]
 	Events EventListener[M]
@@ -82,6 +84,9 @@ func (s *Session[M]) runHook() error {
 		return err
 	}
 	s.codec, s.events = u.Codec, u.Events
+	if u.LowWatermark == l.low && u.HighWatermark < l.low {
+		u.LowWatermark = 0 // nobody has chosen it for this one
+	}
 	cfg := u.config()
 	if err := cfg.complete("Setup"); err != nil {
 		return err
@@ -118,7 +123,7 @@ func (c *core) compress(how Compression) error {
 	defer c.mu.Unlock()
 	if c.is(stateNew) {
 		z := newCompressConn(c.conn, f)
-		z.src = c.in.moved()
+		z.src, z.nothing = c.in.moved(), c.nothingYet
 		c.conn = z
 	}
 	return nil

@@ -51,7 +51,7 @@ func (c *udpClient) read(in *window) error {
 		default:
 			c.soft(err)
 			if !unreachable(err) {
-				c.c.ep.sleep(udpRetry)
+				time.Sleep(udpRetry)
 			}
 		}
 	}

@@ -4,6 +4,7 @@ package getty
 
 import (
 	"fmt"
+	"runtime/debug"
 	"sync"
 )
 
@@ -31,11 +32,22 @@ func (c *core) needJob() {
 // handOver has the batch run by ex and waits for it.
 func (c *core) handOver(ex Executor) error {
 	c.needJob()
-	if err := ex.Submit(c.job.task); err != nil {
+	if err := submit(ex, c.job.task); err != nil {
 		return fmt.Errorf("getty: executor: %w", err)
 	}
 	<-c.job.done
 	return c.job.err
+}
+
+// submit makes a panic in Submit, such as that of a pool that was closed, an
+// error: the task has not begun, or would not have panicked.
+func submit(ex Executor, task func()) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = &PanicError{Value: r, Stack: debug.Stack()}
+		}
+	}()
+	return ex.Submit(task)
 }
 
 func (j *job) run() {

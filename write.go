@@ -116,7 +116,7 @@ func (c *core) flushLocked(start int) error {
 	c.wrote(n)
 	refused := c.refusal(start)
 	if err == nil && c.idle() {
-		if err = c.endWriter(); err == nil {
+		if err = c.endWriter(false); err == nil {
 			c.mu.Unlock()
 			return refused
 		}
@@ -192,10 +192,13 @@ func (c *core) releaseCur() {
 
 // endWriter is called with mu held by a writer that is idle. It half-closes if
 // the session is draining, for which it releases mu; an error means that the
-// writer has not ended.
-func (c *core) endWriter() error {
+// writer has not ended. Only the drainer may wait for the network.
+func (c *core) endWriter(drainer bool) error {
 	if c.is(stateDraining) && !c.halved {
 		if c.framing == nil || c.framing.halfClose() {
+			if !drainer && closesSlowly(c.conn) {
+				return errAgain
+			}
 			c.mu.Unlock()
 			err := c.conn.closeWrite()
 			c.mu.Lock()

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package getty
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"math/big"
+	"net"
+	"testing"
+	"time"
+)
+
+// What TLS has to say by itself, such as answers to key updates, is bounded for a
+// peer that does not read it.
+func TestTLSControlIsBounded(t *testing.T) {
+	near, far := net.Pipe()
+	defer far.Close()
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert := tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+	peer := tls.Client(far, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // nothing is at stake
+	shaken := make(chan error, 1)
+	go func() { shaken <- peer.Handshake() }()
+	c, err := tlsHandshake(&portableConn{nc: near}, window{}, &tls.Config{Certificates: []tls.Certificate{cert}, SessionTicketsDisabled: true}, false) //nolint:gosec // the default is 1.2
+	if err = errors.Join(err, <-shaken); err != nil {
+		t.Fatal(err)
+	}
+	defer c.drop()
+	c.control = func() {} // nothing leaves
+	for _, tt := range []struct {
+		more int
+		want error
+	}{{maxControl, nil}, {1, ErrSlowConsumer}} {
+		if _, err := c.shim.Write(make([]byte, tt.more)); err != nil {
+			t.Fatal(err)
+		}
+		go func() { _, _ = peer.Write([]byte("x")) }()
+		var in window
+		if err := c.read(&in); !errors.Is(err, tt.want) {
+			t.Errorf("with %d bytes the error is %v, want %v", c.shim.collected(), err, tt.want)
+		}
+		in.release()
+	}
+}
