@@ -3,6 +3,7 @@
 package getty
 
 import (
+	"errors"
 	"fmt"
 )
 
@@ -92,19 +93,26 @@ func compresses(kind string) bool {
 
 // preamble is what a side that compresses sends first. It begins with a byte
 // that is neither text nor the first of a sensible length, so that most codecs
-// refuse it at once.
-func (c Compression) preamble() []byte {
-	return []byte{preambleMagic[0], preambleMagic[1], preambleMagic[2], byte(c)}
+// refuse it at once. The two sides say which they are: a server that merely
+// echoes what it gets does not pass for one that compresses.
+func (c Compression) preamble(client bool) []byte {
+	last := byte(c)
+	if client {
+		last |= preambleClient
+	}
+	return append([]byte(preambleMagic), last)
 }
 
 const (
-	preambleMagic = "\xf6gz"
-	preambleSize  = len(preambleMagic) + 1
+	preambleMagic  = "\xf6gz"
+	preambleSize   = len(preambleMagic) + 1
+	preambleClient = 0x40
 )
 
-// parsePreamble looks at the first bytes of a peer. Without ok it takes more of
-// them to know. The error says what they are instead.
-func parsePreamble(data []byte) (c Compression, ok bool, err error) {
+// parsePreamble looks at the first bytes of a peer, which is a client or a
+// server. Without ok it takes more of them to know. The error says what they are
+// instead.
+func parsePreamble(data []byte, client bool) (c Compression, ok bool, err error) {
 	data = data[:min(len(data), preambleSize)]
 	n := min(len(data), len(preambleMagic))
 	if string(data[:n]) != preambleMagic[:n] {
@@ -113,7 +121,11 @@ func parsePreamble(data []byte) (c Compression, ok bool, err error) {
 	if len(data) < preambleSize {
 		return 0, false, nil
 	}
-	return Compression(data[len(preambleMagic)]), true, nil
+	last := data[len(preambleMagic)]
+	if client != (last&preambleClient != 0) {
+		return 0, false, errors.New("its preamble is that of this side")
+	}
+	return Compression(last &^ preambleClient), true, nil
 }
 
 // mismatch is the error for a peer that compresses differently.

@@ -80,6 +80,7 @@ func FuzzZipCompress(f *testing.F) {
 // FuzzZipPreamble compares with what a preamble is.
 func FuzzZipPreamble(f *testing.F) {
 	f.Add([]byte("\xf6gz\x01"))
+	f.Add([]byte("\xf6gz\x41"))
 	f.Add([]byte("\xf6g"))
 	f.Add([]byte("GET / HTTP/1.1"))
 	f.Fuzz(func(t *testing.T, data []byte) {

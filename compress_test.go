@@ -298,8 +298,9 @@ func TestCompressionPreamble(t *testing.T) {
 	}{
 		"garbage":      {"\xff", getty.ErrCompression},
 		"almost":       {"\xf6gy", getty.ErrCompression},
-		"unknown":      {"\xf6gz\x09", getty.ErrCompression},
-		"raw":          {"\xf6gz\x81", getty.ErrCompression},
+		"unknown":      {"\xf6gz\x49", getty.ErrCompression},
+		"raw":          {"\xf6gz\xc1", getty.ErrCompression},
+		"a server's":   {"\xf6gz\x01", getty.ErrCompression},
 		"torn":         {"\xf6g", io.EOF},
 		"gone at once": {"", io.EOF},
 	} {
@@ -321,6 +322,16 @@ func TestCompressionPreamble(t *testing.T) {
 			_, _ = io.ReadAll(nc) // until the server has closed
 		})
 	}
+	t.Run("of an echo", func(t *testing.T) {
+		srv, err := getty.NewServer(codec.Raw{}, wsEcho, getty.Config{})
+		must(t, err)
+		must(t, srv.Listen("tcp://127.0.0.1:0"))
+		t.Cleanup(func() { must(t, srv.Shutdown(within(t))) })
+		_, err = getty.Dial(within(t), srv.URLs()[0], codec.Raw{}, wsEcho, zipConfig(getty.CompressFlate))
+		if !errors.Is(err, getty.ErrCompression) {
+			t.Errorf("the error is %v", err)
+		}
+	})
 	t.Run("in single bytes", func(t *testing.T) {
 		_, url := serve(t, transports[0], echo, zipConfig(getty.CompressSnappy), nil)
 		nc := peer(t, url)

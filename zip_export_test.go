@@ -16,7 +16,7 @@ func NewZipStream(how Compression) *ZipStream {
 }
 
 // Preamble is what a peer of how sends first.
-func (c Compression) Preamble() []byte { return c.preamble() }
+func (c Compression) Preamble() []byte { return c.preamble(true) }
 
 // Compress returns p as it would be written.
 func (z *ZipStream) Compress(p []byte) []byte {
@@ -43,7 +43,9 @@ func (z *ZipStream) Drop() { z.exp.drop() }
 func (z *ZipStream) Whole() bool { return z.exp.whole() }
 
 // ZipPreamble is the preamble of how, ZipParsePreamble looks at one.
-func ZipPreamble(how Compression) []byte { return how.preamble() }
+func ZipPreamble(how Compression) []byte { return how.preamble(true) }
+
+func ZipAnswer(how Compression) []byte { return how.preamble(false) }
 
 // ZipParsePreamble is what the handshake knows of the first bytes of a peer.
-func ZipParsePreamble(data []byte) (Compression, bool, error) { return parsePreamble(data) }
+func ZipParsePreamble(data []byte) (Compression, bool, error) { return parsePreamble(data, true) }

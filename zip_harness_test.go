@@ -63,7 +63,7 @@ func zipPeer(t testing.TB, nc net.Conn, how getty.Compression) *zipConn {
 		got := make([]byte, 4)
 		_, err = io.ReadFull(nc, got)
 		must(t, err)
-		if !bytes.Equal(got, getty.ZipPreamble(how)) {
+		if !bytes.Equal(got, getty.ZipAnswer(how)) {
 			t.Fatalf("the preamble of the server is %q", got)
 		}
 	}
