@@ -168,6 +168,6 @@ func (c *Client[M]) Close() error {
 }
 
 func (c *Client[M]) stop() {
+	c.pool.close() // first: an attempt that is refused has not failed
 	c.ep.refuse()
-	c.pool.close()
 }

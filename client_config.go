@@ -42,18 +42,19 @@ type ClientConfig struct {
 	MaxFailures int
 
 	// Dial replaces net.Dialer, for proxies, tests and other networks. network
-	// is "tcp" or "unix". A *net.TCPConn or *net.UnixConn takes the fast path,
-	// any other conn the portable one. It must return when ctx ends. nil:
+	// is "tcp", "unix" or "udp". A *net.TCPConn, *net.UnixConn or *net.UDPConn
+	// takes the fast path, any other conn the portable one. It must return when ctx ends. nil:
 	// net.Dialer with Config.Control.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
-	// OnReconnect is called before each attempt that follows a failure or a lost
-	// session, with the number of consecutive failures so far and the last
-	// error, on the goroutine that dials. It must not block.
+	// OnReconnect is called before each round of attempts that follows a failure
+	// or a lost session, with the number of consecutive failures so far and the
+	// last error, on the goroutine that dials. It must not block.
 	OnReconnect func(failures int, err error)
 
 	// OnGiveUp is called once each time the client gives up, with the last
-	// failure, on the goroutine that dialed.
+	// failure, on the goroutine that dialed, or that of the session whose early
+	// end was the last failure. It must not block.
 	OnGiveUp func(err error)
 }
 

@@ -77,13 +77,15 @@ type Config struct {
 
 	// MaxSessions is how many sessions a server holds, handshakes included; a
 	// connection beyond it is accepted, closed and counted. 0: no limit.
+	// Range: 0 to math.MaxInt32.
 	MaxSessions int
 	// MaxSessionsPerAddr is the same for one remote IP address. 0: no limit.
+	// Range: 0 to math.MaxInt32.
 	MaxSessionsPerAddr int
-
-	// Guard decides which connections become sessions of a server; setting it for
-	// a client or Dial is an error.
+	// Guard decides which connections become sessions of a server. Setting it, or
+	// one of the two above, for a client or Dial is an error.
 	Guard Guard
+
 	// Limits bound what a peer may do in a session.
 	Limits Limits
 
@@ -128,8 +130,8 @@ type Keepalive struct {
 	Interval time.Duration
 	// Misses is how many keepalives may stay unanswered. 0: 2. Range: 0 to 1000.
 	Misses int
-	// Frame is the encoded keepalive, sent as it is. Empty: none is sent, the
-	// peer is expected to speak by itself.
+	// Frame is the encoded keepalive, sent as it is. Empty: WebSocket sends a
+	// ping; elsewhere nothing is sent, the peer is expected to speak by itself.
 	// Setup.SetKeepalive encodes one with the session's codec.
 	Frame []byte
 }

@@ -59,7 +59,7 @@ type EventListener[M any] interface {
 	// OnMessage, never itself, OnOpen or OnClose.
 	OnCron(s *Session[M])
 
-	// OnClose is the last callback. It runs exactly once for each session whose
+	// OnClose is the last callback of a listener. It runs exactly once for each session whose
 	// OnOpen was called, when the socket is closed already. See Session.Close
 	// and the Err variables for the causes; nil means that Close was called
 	// on this side.

@@ -45,6 +45,7 @@ type pool struct {
 type slot struct {
 	round  int           // of attempts, for counting failures
 	opened time.Duration // on the endpoint's clock; 0: OnOpen has not returned
+	dialed bool          // it is not counted in dialing any more
 	ended  bool          // the session has; the slot is given back after its OnClose
 }
 
@@ -71,8 +72,9 @@ func (p *pool) notify() {
 func (p *pool) onListed(c *core) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.slots[c].opened = p.ep.now()
-	p.rec.dialing--
+	s := p.slots[c]
+	s.opened = p.ep.now()
+	p.dialed(s)
 	p.live = append(p.live, c)
 	if p.lost > 0 {
 		p.lost--

@@ -152,12 +152,19 @@ func (p *pool) attempt(round int) {
 	})
 }
 
+// dialed ends the counting of an attempt. It is called with mu held: at its end,
+// or by its session, which may be listed later.
+func (p *pool) dialed(s *slot) {
+	if !s.dialed {
+		s.dialed = true
+		p.rec.dialing--
+	}
+}
+
 // attempted accounts for an attempt that has ended, with err or a session.
 func (p *pool) attempted(s *slot, made *core, err error) {
 	p.mu.Lock()
-	if s.opened == 0 {
-		p.rec.dialing--
-	}
+	p.dialed(s)
 	var gaveUp error
 	if err != nil {
 		p.rec.dialErrors++

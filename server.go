@@ -240,8 +240,8 @@ func (s *Server[M]) Addrs() []net.Addr {
 	return append([]net.Addr(nil), s.addrs...)
 }
 
-// URLs returns Addrs as URLs, with the transport as their scheme. A client can
-// dial those of tcp, tls and unix listeners.
+// URLs returns Addrs as URLs, with the transport as their scheme, for clients to
+// dial.
 func (s *Server[M]) URLs() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

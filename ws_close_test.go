@@ -63,9 +63,9 @@ func closeAside(s *session) (err error) {
 // because they could be compressed.
 func TestD30UncompressedMessagesWithDeflate(t *testing.T) {
 	const most = 1000
-	noise := make([]byte, most+50)
-	for i := range noise {
-		noise[i] = ' ' + byte(rand.IntN(200)) //nolint:gosec // any byte that ends no line
+	long := make([]byte, most+50)
+	for i := range long {
+		long[i] = ' ' + byte(rand.IntN(200)) //nolint:gosec // any byte that ends no line
 	}
 	deflate := getty.WebSocketConfig{Deflate: getty.Deflate{Enabled: true}}
 	eachWebSocket(t, func(t *testing.T, tr transport) {
@@ -73,17 +73,17 @@ func TestD30UncompressedMessagesWithDeflate(t *testing.T) {
 		srv := getty.Config{WebSocket: deflate, MaxMessageSize: most}
 		_, url := serve(t, tr, server, srv, nil)
 		s := dial(t, url, client, getty.Config{WebSocket: deflate})
-		must(t, s.Send(string(noise[:most-1])))
+		must(t, s.Send(string(long[:most-1])))
 		receive(t, server.messages, "message")
-		must(t, s.Send(string(noise)))
+		must(t, s.Send(string(long)))
 		wantEnd(t, server, getty.ErrMessageTooLong)
 
 		_, url = serve(t, tr, echo, getty.Config{WebSocket: deflate}, nil)
 		small := record()
 		s = dial(t, url, small, srv)
-		must(t, s.Send(string(noise[:most-1])))
+		must(t, s.Send(string(long[:most-1])))
 		receive(t, small.messages, "answer")
-		must(t, s.Send(string(noise)))
+		must(t, s.Send(string(long)))
 		wantEnd(t, small, getty.ErrMessageTooLong)
 	})
 }
