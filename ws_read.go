@@ -44,8 +44,7 @@ type webSocket struct {
 	inMessage  bool   // fragments are to follow
 	op         opcode // of the message
 	compressed bool   // the message is
-	deaf       bool   // nothing that comes matters any more
-	over       bool   // it is not even waited for
+	cares      attention // for what comes
 	utf8       utf8Check
 
 	// Guarded by the session's mu.
@@ -56,6 +55,15 @@ type webSocket struct {
 	plain   bool  // set by Configure: nothing that is sent is compressed
 }
 
+// attention is what a session still wants of its peer.
+type attention uint8
+
+const (
+	everything attention = iota
+	deaf                 // what comes does not matter any more
+	over                 // nor does the end, which is not waited for
+)
+
 func newWebSocket(c *core, client bool) *webSocket {
 	return &webSocket{c: c, client: client, reserve: uint8(headerSize(0, client))} //nolint:gosec // at most 14
 }
@@ -63,17 +71,17 @@ func newWebSocket(c *core, client bool) *webSocket {
 // next reads frames up to the end of a message.
 func (w *webSocket) next(data []byte) (unit []byte, used int, ok bool, err error) {
 	w.release()
-	switch {
-	case w.over:
+	switch w.cares {
+	case over:
 		return nil, len(data), false, io.EOF
-	case w.deaf:
+	case deaf:
 		return nil, len(data), false, nil
 	}
 	unit, used, ok, err = w.frame(data)
 	if err == nil {
 		return unit, used, ok, nil
 	}
-	w.deaf = true
+	w.cares = deaf
 	w.c.mu.Lock()
 	defer w.c.mu.Unlock()
 	w.heard = errors.As(err, new(*CloseError))
@@ -82,7 +90,7 @@ func (w *webSocket) next(data []byte) (unit []byte, used int, ok bool, err error
 		if w.client {
 			return nil, used, false, nil // it is the server who closes the conn
 		}
-		w.over = true // the writer may have ended before it could half-close
+		w.cares = over // the writer may have ended before it could half-close
 	}
 	return nil, used, false, err
 }
