@@ -40,10 +40,10 @@ type webSocket struct {
 
 	client bool // immutable
 	// The reader's too.
-	have       bool   // h is read
-	inMessage  bool   // fragments are to follow
-	op         opcode // of the message
-	compressed bool   // the message is
+	have       bool      // h is read
+	inMessage  bool      // fragments are to follow
+	op         opcode    // of the message
+	compressed bool      // the message is
 	cares      attention // for what comes
 	utf8       utf8Check
 
