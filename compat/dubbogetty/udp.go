@@ -45,7 +45,7 @@ func (s *server) runUDP(addr string) error {
 	s.mu.Lock()
 	s.packet = nc
 	s.mu.Unlock()
-	if err := s.callSetUp(u.s); err != nil {
+	if _, err := s.callSetUp(u.s); err != nil {
 		_ = nc.Close()
 		return err
 	}

@@ -205,9 +205,13 @@ func TestUDPPanics(t *testing.T) {
 		t.Errorf("the error is %v", err)
 	}
 	receive(t, r.closed, "OnClose")
-	wantPanic(t, "test", func() {
-		getty.NewUDPEndPoint().RunEventLoop(func(getty.Session) error { return errTest })
-	})
+	for text, setUp := range map[string]getty.NewSessionCallback{
+		"test":           func(getty.Session) error { return errTest },
+		"callback: test": func(getty.Session) error { panic(errTest) },
+		"nil pointer":    nil,
+	} {
+		wantPanic(t, text, func() { getty.NewUDPEndPoint().RunEventLoop(setUp) })
+	}
 }
 
 // TestUDPTaskPool: packets do not alias the buffer then.
