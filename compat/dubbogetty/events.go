@@ -174,6 +174,11 @@ func (e *engineSide) OnOpen(es *engine.Session[any]) error {
 	if err := s.set.Load().listener.OnOpen(s); err != nil {
 		return err
 	}
+	if s.closed.Load() { // in OnOpen or before: it is no session of the pool
+		_ = es.Close()
+		s.closing()
+		return nil
+	}
 	ep.opened(s)
 	s.startCron()
 	return nil

@@ -316,12 +316,14 @@ func TestD04ServerCloseEndsSessions(t *testing.T) {
 	})
 }
 
-// TestD06CloseAnywhere: from callbacks, twice, and from many goroutines.
+// TestD06CloseAnywhere: from callbacks, also before OnOpen, twice, and from many
+// goroutines. What was written before is sent.
 func TestD06CloseAnywhere(t *testing.T) {
 	eachTransport(t, func(t *testing.T, tr transport) {
 		for name, where := range map[string]func(*recorder){
-			"OnOpen":    func(r *recorder) { r.onOpen = func(s getty.Session) error { s.Close(); return nil } },
-			"OnMessage": func(r *recorder) { r.onMessage = func(s getty.Session, _ interface{}) { s.Close(); s.Close() } },
+			"NewSessionCallback": func(*recorder) {},
+			"OnOpen":             func(r *recorder) { r.onOpen = func(s getty.Session) error { s.Close(); return nil } },
+			"OnMessage":          func(r *recorder) { r.onMessage = func(s getty.Session, _ interface{}) { s.Close(); s.Close() } },
 			"OnClose": func(r *recorder) {
 				r.onOpen = func(s getty.Session) error {
 					for range 10 {
@@ -335,10 +337,18 @@ func TestD06CloseAnywhere(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				r := record()
 				where(r)
-				_, addr := serve(t, tr, with(r))
+				_, addr := serve(t, tr, with(r, func(s getty.Session) {
+					_, _, err := s.WritePkg("hello", 0)
+					must(t, err)
+					if name == "NewSessionCallback" {
+						s.Close()
+					}
+				}))
 				peer := record()
 				peer.onOpen = func(s getty.Session) error { _, _, _ = s.WritePkg("x", 0); return nil }
 				connect(t, tr, addr, 1, with(peer, func(s getty.Session) { s.SetAttribute("ignore-reconnect", true) }))
+				receive(t, peer.messages, "message that was written before")
+				receive(t, r.opened, "OnOpen")
 				receive(t, r.closed, "OnClose")
 				wantNone(t, r.closed, "second OnClose")
 			})

@@ -122,19 +122,27 @@ func TestResetIsReplaced(t *testing.T) {
 }
 
 // TestAttemptsLimit: against a server that accepts and closes, RunEventLoop
-// returns after one session more than the pool has. Failed dials do not count.
+// returns after one session more than the pool has, and so it does if sessions
+// close themselves before they are open. Failed dials do not count.
 func TestAttemptsLimit(t *testing.T) {
-	for name, open := range map[string]func(getty.Session) error{
-		"closed by the server":      nil,
-		"refused by the own OnOpen": func(getty.Session) error { return errTest },
+	nothing := func(getty.Session) {}
+	for name, c := range map[string]struct {
+		setUp func(getty.Session)
+		open  func(getty.Session) error
+	}{
+		"closed by the server":             {nothing, nil},
+		"refused by the own OnOpen":        {nothing, func(getty.Session) error { return errTest }},
+		"closed in the own OnOpen":         {nothing, func(s getty.Session) error { s.Close(); return nil }},
+		"closed in the NewSessionCallback": {getty.Session.Close, func(getty.Session) error { return nil }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server, r := record(), record()
+			open := c.open
 			if r.onOpen = open; open == nil {
 				server.onOpen = func(getty.Session) error { return errTest }
 			}
 			_, addr := serve(t, transports[0], with(server))
-			connect(t, transports[0], addr, 3, with(r), fast)
+			connect(t, transports[0], addr, 3, with(r, c.setUp), fast)
 			for range 3 {
 				receive(t, r.opened, "attempt")
 			}
@@ -146,6 +154,9 @@ func TestAttemptsLimit(t *testing.T) {
 				}
 			}
 			wantNone(t, r.opened, "further attempt")
+			for range 3 {
+				receive(t, r.closed, "OnClose")
+			}
 		})
 	}
 }

@@ -65,7 +65,7 @@ type Session interface {
 	// WriteBytesArray sends slices as one. They are not changed.
 	WriteBytesArray(...[]byte) (int, error)
 	// Close ends the session. It returns at once; what was written before is
-	// still sent, and OnClose follows.
+	// still sent, and OnClose follows, in NewSessionCallback after OnOpen.
 	Close()
 }
 
@@ -115,15 +115,15 @@ type session struct {
 	sentPkgs atomic.Int32
 
 	closed atomic.Bool
-	live   bool   // in its client's pool; the callbacks' goroutine alone
-	limit  int    // of a WebSocket message, as NewSessionCallback has left it; 0: none
-	cause  error  // the Reader's error; the reader's goroutine
-	kept   []byte // received, for packages that live on a task pool; likewise
+	open   atomic.Bool // early may have been sent; set with mu held
+	live   bool        // in its client's pool; the callbacks' goroutine alone
+	limit  int         // of a WebSocket message, as NewSessionCallback has left it; 0: none
+	cause  error       // the Reader's error; the reader's goroutine
+	kept   []byte      // received, for packages that live on a task pool; likewise
 
 	mu    sync.Mutex // also taken to replace set
 	attrs map[any]any
 	early []*frame // written before OnOpen
-	open  bool     // early has been sent
 	cron  cron
 	cutT  *time.Timer
 }
@@ -292,7 +292,8 @@ func (s *session) Close() {
 	if s.closed.Swap(true) {
 		return
 	}
-	if l := s.link(); l != nil {
+	// A session that is being set up is closed after its OnOpen.
+	if l := s.link(); l != nil && s.open.Load() {
 		l.close()
 		s.closing()
 	}

@@ -64,7 +64,7 @@ func (u *udpSocket) run() {
 	defer close(u.over)
 	s := u.s
 	s.mu.Lock()
-	s.open = true
+	s.open.Store(true)
 	s.mu.Unlock()
 	u.heard.Store(int64(time.Since(launched)))
 	u.guard(func() {
@@ -74,6 +74,9 @@ func (u *udpSocket) run() {
 		}
 		s.startCron()
 	})
+	if s.closed.Load() { // maybe in NewSessionCallback
+		u.close()
+	}
 	u.read()
 	s.closed.Store(true)
 	_ = u.nc.Close()

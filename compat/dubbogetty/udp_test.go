@@ -164,7 +164,8 @@ func TestD37ConnectPing(t *testing.T) {
 	wantNone(t, server.errs, "OnError")
 }
 
-// TestUDPEnds: Close ends the endpoint's session, and the session's Close the socket.
+// TestUDPEnds: Close ends the endpoint's session, and the session's Close the
+// socket, also in NewSessionCallback.
 func TestUDPEnds(t *testing.T) {
 	for name, end := range map[string]func(getty.Server, getty.Session){
 		"endpoint": func(s getty.Server, _ getty.Session) { s.Close() },
@@ -185,6 +186,9 @@ func TestUDPEnds(t *testing.T) {
 		})
 	}
 	r := record()
+	udpServe(t, with(r, getty.Session.Close))
+	receive(t, r.closed, "OnClose of a session that was closed in NewSessionCallback")
+	r = record()
 	_, addr := udpServe(t, with(record()))
 	udpConnect(t, addr, 1, with(r)).Close()
 	receive(t, r.closed, "OnClose of the client")

@@ -151,7 +151,7 @@ func (s *session) write(b []byte, parts [][]byte, udp bool, to *net.UDPAddr, tim
 // sendEarly keeps what is written in NewSessionCallback until OnOpen.
 func (s *session) sendEarly(f *frame, l link, to *net.UDPAddr, timeout time.Duration) (int, error) {
 	s.mu.Lock()
-	if s.open {
+	if s.open.Load() {
 		s.mu.Unlock()
 		return l.send(f, to, timeout)
 	}
@@ -164,7 +164,7 @@ func (s *session) sendEarly(f *frame, l link, to *net.UDPAddr, timeout time.Dura
 func (s *session) sendEarlier(l link) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.open = true
+	s.open.Store(true)
 	for _, f := range s.early {
 		if _, err := l.send(f, nil, s.set.Load().write); err != nil {
 			return err
