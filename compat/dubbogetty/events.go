@@ -220,16 +220,32 @@ func (e *engineSide) OnClose(es *engine.Session[any], cause error) {
 	s.ended(cause)
 }
 
-// closing limits how long it takes to close. It is called by Close, and when
-// OnCron is due: sessions that end otherwise have little to flush, if anything,
-// and do not pay for being watched.
+// closing limits how long it takes to close: by the wait time in all, and by the
+// read timeout, as it is now, once everything has been sent. It is called by
+// Close, and when OnCron is due: sessions that end otherwise have little to
+// flush, if anything, and do not pay for being watched.
 func (s *session) closing() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.cron.stop()
-	if l := s.link(); l != nil && s.cutT == nil {
-		s.cutT = time.AfterFunc(s.set.Load().wait, l.cut)
+	l := s.link()
+	if l == nil || s.cutT != nil {
+		return
 	}
+	set := s.set.Load()
+	end := time.Now().Add(set.wait)
+	s.cutT = time.AfterFunc(min(set.wait, set.read), func() {
+		left := time.Until(end)
+		if left <= 0 || l.counts().pending == 0 {
+			l.cut()
+			return
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.link() != nil {
+			s.cutT.Reset(min(left, set.read))
+		}
+	})
 }
 
 // ended runs the last callbacks and leaves the session with zero values.

@@ -146,7 +146,10 @@ type link interface {
 }
 
 // counts are the statistics of a link.
-type counts struct{ bytesIn, bytesOut, in, out int64 }
+type counts struct {
+	bytesIn, bytesOut, in, out int64
+	pending                    int // bytes that the kernel has not taken
+}
 
 func newSession(ep *endpoint, name string, via link) *session {
 	s := &session{id: lastConnection.Add(1)}

@@ -138,7 +138,7 @@ func (u *udpSocket) close()            { u.end(nil); _ = u.nc.Close() }
 func (u *udpSocket) fail(cause error)  { u.end(cause); _ = u.nc.Close() }
 
 func (u *udpSocket) counts() counts {
-	return counts{u.bytesIn.Load(), u.bytesOut.Load(), u.in.Load(), u.out.Load()}
+	return counts{u.bytesIn.Load(), u.bytesOut.Load(), u.in.Load(), u.out.Load(), 0}
 }
 
 func (u *udpSocket) isEnded() bool {
