@@ -88,12 +88,16 @@ func TestUDPSends(t *testing.T) {
 	_, addr := udpServe(t, with(r))
 	udpConnect(t, addr, 1, with(peers))
 	at, s := receive(t, r.opened, "session"), receive(t, peers.opened, "session")
+	at.SetWriter(codec{write: func(getty.Session, interface{}) ([]byte, error) { return []byte("x\n"), nil }})
 	if _, _, err := at.WritePkg(getty.UDPContext{Pkg: "x"}, 0); !errors.Is(err, getty.ErrNullPeerAddr) {
 		t.Errorf("WritePkg to nobody: %v", err)
 	}
 	for _, s := range []getty.Session{at, s} {
 		if _, _, err := s.WritePkg("x", 0); err == nil {
 			t.Error("WritePkg without a UDPContext succeeds")
+		}
+		if _, _, err := s.WritePkg((*getty.UDPContext)(nil), 0); err == nil {
+			t.Error("WritePkg of a nil *UDPContext succeeds")
 		}
 		if _, err := s.Send([]byte("x")); err == nil {
 			t.Error("Send without a UDPContext succeeds")

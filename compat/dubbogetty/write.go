@@ -47,17 +47,20 @@ func (s *session) WritePkg(pkg interface{}, timeout time.Duration) (total, sent 
 	if s.IsClosed() {
 		return 0, 0, ErrSessionClosed
 	}
-	b, err := s.encode(pkg)
-	if err != nil {
-		return len(b), 0, err
-	}
 	var to *net.UDPAddr
 	udp := false
 	switch ctx := pkg.(type) {
 	case UDPContext:
 		to, udp = ctx.PeerAddr, true
 	case *UDPContext:
+		if ctx == nil {
+			return 0, 0, errors.New("getty: WritePkg: the *UDPContext is nil")
+		}
 		to, udp = ctx.PeerAddr, true
+	}
+	b, err := s.encode(pkg)
+	if err != nil {
+		return len(b), 0, err
 	}
 	sent, err = s.write(b, nil, udp, to, timeout)
 	return len(b), sent, err
