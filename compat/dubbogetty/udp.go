@@ -86,22 +86,32 @@ func (u *udpSocket) run() {
 	u.guard(func() { s.ended(cause) })
 }
 
+// errorPause is how long reading rests after errors in a row.
+const errorPause = 10 * time.Millisecond
+
 // read has packets handled until the socket is closed. Other errors are about
 // single packets and pass.
 func (u *udpSocket) read() {
 	buf := make([]byte, maxPacket)
+	failed := false // the last time
 	for !u.isEnded() {
 		n, peer, err := u.nc.ReadFromUDP(buf)
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			u.end(err)
 			return
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			continue // the user set one
+		case errors.Is(err, os.ErrDeadlineExceeded): // the user has set one
+			_ = u.nc.SetReadDeadline(time.Time{})
+			continue
 		case err != nil:
 			u.s.dropped("packet", err)
+			if failed {
+				time.Sleep(errorPause)
+			}
+			failed = true
 			continue
 		}
+		failed = false
 		u.bytesIn.Add(int64(n))
 		u.heard.Store(int64(time.Since(launched)))
 		u.guard(func() { u.handle(buf[:n:n], peer) })
