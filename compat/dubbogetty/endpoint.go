@@ -143,15 +143,17 @@ func (ep *endpoint) adopt(es *engine.Session[any], u *engine.Setup[any]) error {
 	return nil
 }
 
-// callSetUp runs the user's NewSessionCallback, one at a time as ever, and
-// checks that the session has what it needs. It reports a fault of the program,
+// callSetUp runs the user's NewSessionCallback, as ever one at a time unless for a
+// WebSocket server, and checks that the session has what it needs. It reports a fault of the program,
 // which no other attempt will mend: a part that is missing, or a panic.
 func (ep *endpoint) callSetUp(s *session) (fault bool, err error) {
 	if ep.watch != nil {
 		ep.watch.created(s)
 	}
-	ep.calling.Lock()
-	defer ep.calling.Unlock()
+	if ep.kind != WS_SERVER && ep.kind != WSS_SERVER {
+		ep.calling.Lock()
+		defer ep.calling.Unlock()
+	}
 	defer func() {
 		if r := recover(); r != nil {
 			p := &engine.PanicError{Value: r, Stack: debug.Stack()}

@@ -122,6 +122,25 @@ func TestNewSessionOneByOne(t *testing.T) {
 	}
 }
 
+// TestNewSessionsOfWebSocketServers are set up at the same time: a slow one holds
+// up no other. Other servers take one after the other.
+func TestNewSessionsOfWebSocketServers(t *testing.T) {
+	eachTransport(t, func(t *testing.T, tr transport) {
+		called, gate := make(chan struct{}, 2), make(chan struct{})
+		_, addr := serve(t, tr, with(record(), func(getty.Session) { called <- struct{}{}; <-gate }))
+		defer close(gate)
+		for range 2 {
+			connect(t, tr, addr, 1, with(record()))
+		}
+		receive(t, called, "call of NewSessionCallback")
+		if tr.isTCP() {
+			wantNone(t, called, "second call")
+		} else {
+			receive(t, called, "second call")
+		}
+	})
+}
+
 // TestConn is the bare socket already in NewSessionCallback.
 func TestConn(t *testing.T) {
 	eachTransport(t, func(t *testing.T, tr transport) {
