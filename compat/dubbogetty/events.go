@@ -31,7 +31,7 @@ func (*engineSide) Append(dst []byte, msg any) ([]byte, error) {
 // Decode asks the Reader.
 func (e *engineSide) Decode(data []byte) (any, int, error) {
 	s := (*session)(e)
-	ep := s.ep.Load()
+	ep := s.endpoint()
 	switch {
 	case ep == nil: // Reset
 		return skipped{}, len(data), nil
@@ -55,7 +55,7 @@ func (e *engineSide) Decode(data []byte) (any, int, error) {
 // DecodeEmpty is for a WebSocket message without bytes. A packet without is nothing.
 func (e *engineSide) DecodeEmpty() (any, error) {
 	s := (*session)(e)
-	if ep := s.ep.Load(); ep != nil && ep.kind.isWebSocket() {
+	if ep := s.endpoint(); ep != nil && ep.kind.isWebSocket() {
 		return s.decodeMessage([]byte{}), nil
 	}
 	return skipped{}, nil
@@ -164,7 +164,7 @@ func (s *session) dropped(what string, err error) {
 // OnOpen opens the session for the user.
 func (e *engineSide) OnOpen(es *engine.Session[any]) error {
 	s := (*session)(e)
-	ep := s.ep.Load()
+	ep := s.endpoint()
 	if ep == nil {
 		return ErrSessionClosed // Reset
 	}
@@ -195,7 +195,7 @@ func (e *engineSide) OnMessage(_ *engine.Session[any], msg any) error {
 }
 
 func (s *session) deliver(msg any) {
-	ep, listener := s.ep.Load(), s.set.Load().listener
+	ep, listener := s.endpoint(), s.set.Load().listener
 	switch {
 	case ep == nil || listener == nil:
 	case ep.pool == nil:
@@ -214,9 +214,7 @@ func (e *engineSide) OnClose(es *engine.Session[any], cause error) {
 	if cause != nil && s.cause != nil {
 		cause = s.cause
 	}
-	if ep := s.ep.Load(); ep != nil {
-		ep.closed(s, es.ID(), cause)
-	}
+	s.ep.closed(s, es.ID(), cause) // after Reset as well
 	s.ended(cause)
 }
 
@@ -252,7 +250,7 @@ func (s *session) closing() {
 func (s *session) ended(cause error) {
 	s.closed.Store(true)
 	defer s.release()
-	ep, listener := s.ep.Load(), s.set.Load().listener
+	ep, listener := s.endpoint(), s.set.Load().listener
 	if ep == nil || listener == nil {
 		return
 	}

@@ -401,12 +401,17 @@ func TestPanicEndsOneSession(t *testing.T) {
 	})
 }
 
-// TestReset takes everything from a session.
+// TestReset takes everything from a session. A client does not replace it, and
+// has room for another one.
 func TestReset(t *testing.T) {
 	r, peer := record(), record()
-	s, _ := pair(t, transports[0], r, peer)
+	_, addr := serve(t, transports[0], with(peer))
+	c := connect(t, transports[0], addr, 1, with(r), fast)
+	s := receive(t, r.opened, "session")
 	s.SetAttribute("key", "value")
 	s.Reset()
+	s.SetAttribute("key", "value")
+	s.SetCompressType(getty.CompressZip)
 	receive(t, peer.closed, "OnClose of the peer")
 	if s.ID() != 0 || s.EndPoint() != nil || s.GetAttribute("key") != nil || s.Conn() != nil || s.Stat() != "" {
 		t.Error("there is something left")
@@ -415,4 +420,8 @@ func TestReset(t *testing.T) {
 		t.Error("WritePkg succeeds")
 	}
 	wantNone(t, r.closed, "OnClose")
+	wantNone(t, r.opened, "session in its place")
+	c.RunEventLoop(with(r))
+	receive(t, r.opened, "session of the second RunEventLoop")
+	wantNone(t, r.opened, "further session")
 }

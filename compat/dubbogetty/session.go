@@ -106,8 +106,8 @@ type compression struct {
 // session is the one implementation of Session.
 type session struct {
 	id  uint32
-	ep  atomic.Pointer[endpoint] // nil after Reset
-	via atomic.Pointer[link]     // nil after the end
+	ep  *endpoint
+	via atomic.Pointer[link] // nil after the end
 	set atomic.Pointer[settings]
 
 	active   atomic.Int64 // of UpdateActive, since launched
@@ -116,10 +116,11 @@ type session struct {
 
 	closed atomic.Bool
 	open   atomic.Bool // early may have been sent; set with mu held
-	live   bool        // in its client's pool; the callbacks' goroutine alone
-	limit  int         // of a WebSocket message, as NewSessionCallback has left it; 0: none
-	cause  error       // the Reader's error; the reader's goroutine
-	kept   []byte      // received, for packages that live on a task pool; likewise
+	reset  atomic.Bool
+	live   bool   // in its client's pool; the callbacks' goroutine alone
+	limit  int    // of a WebSocket message, as NewSessionCallback has left it; 0: none
+	cause  error  // the Reader's error; the reader's goroutine
+	kept   []byte // received, for packages that live on a task pool; likewise
 
 	mu    sync.Mutex // also taken to replace set
 	attrs map[any]any
@@ -152,8 +153,7 @@ type counts struct {
 }
 
 func newSession(ep *endpoint, name string, via link) *session {
-	s := &session{id: lastConnection.Add(1)}
-	s.ep.Store(ep)
+	s := &session{id: lastConnection.Add(1), ep: ep}
 	s.via.Store(&via)
 	s.set.Store(&settings{
 		name: name, maxMsg: defaultMaxMsgLen, period: defaultPeriod, wait: defaultWait,
@@ -170,6 +170,14 @@ func (s *session) link() link {
 	return nil
 }
 
+// endpoint returns the endpoint, or nil after Reset.
+func (s *session) endpoint() *endpoint {
+	if s.reset.Load() {
+		return nil
+	}
+	return s.ep
+}
+
 // change replaces the settings.
 func (s *session) change(f func(*settings)) {
 	s.mu.Lock()
@@ -182,7 +190,7 @@ func (s *session) change(f func(*settings)) {
 func (s *session) Reset() {
 	l := s.link()
 	s.mu.Lock()
-	s.ep.Store(nil)
+	s.reset.Store(true)
 	s.via.Store(nil)
 	s.set.Store(&settings{name: "session", period: defaultPeriod, wait: defaultWait})
 	s.attrs, s.early = nil, nil
@@ -213,7 +221,7 @@ func (s *session) Stat() string {
 
 // String describes the session for logs.
 func (s *session) String() string {
-	ep := s.ep.Load()
+	ep := s.endpoint()
 	if ep == nil || s.IsClosed() {
 		return "session-closed"
 	}
@@ -229,7 +237,7 @@ func (s *session) IsClosed() bool {
 }
 
 func (s *session) EndPoint() EndPoint {
-	if ep := s.ep.Load(); ep != nil {
+	if ep := s.endpoint(); ep != nil {
 		return ep.self
 	}
 	return nil

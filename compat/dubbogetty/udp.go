@@ -119,7 +119,7 @@ func (u *udpSocket) read() {
 }
 
 func (u *udpSocket) handle(packet []byte, peer *net.UDPAddr) {
-	if ep := u.s.ep.Load(); ep != nil && ep.pool != nil {
+	if ep := u.s.endpoint(); ep != nil && ep.pool != nil {
 		packet = append([]byte(nil), packet...)
 	}
 	pkg := u.s.decodePacket(packet, peer)

@@ -109,7 +109,7 @@ func (s *session) Send(pkg interface{}) (int, error) {
 	case []byte:
 		return s.write(p, nil, false, nil, 0)
 	case [][]byte:
-		if ep := s.ep.Load(); ep == nil || ep.kind.isStream() {
+		if ep := s.endpoint(); ep == nil || ep.kind.isStream() {
 			n, err := s.write(nil, p, false, nil, 0)
 			if err == nil {
 				s.sentPkgs.Add(int32(min(len(p), 1<<20) - 1)) //nolint:gosec // bounded
@@ -127,7 +127,7 @@ func (s *session) Send(pkg interface{}) (int, error) {
 // write sends bytes, in one slice or several, as one package. udp says that
 // they came in a UDPContext, which sessions over UDP want and others do not take.
 func (s *session) write(b []byte, parts [][]byte, udp bool, to *net.UDPAddr, timeout time.Duration) (int, error) {
-	ep, l := s.ep.Load(), s.link()
+	ep, l := s.endpoint(), s.link()
 	if ep == nil || l == nil {
 		return 0, nil
 	}
