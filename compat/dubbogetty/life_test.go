@@ -211,6 +211,9 @@ func TestErrorThenClose(t *testing.T) {
 				if s.GetAttribute("key") != "value" || s.ID() == 0 || s.LocalAddr() == "" || s.RemoteAddr() == "" || s.Conn() == nil {
 					t.Errorf("%v %d %q %q", s.GetAttribute("key"), s.ID(), s.LocalAddr(), s.RemoteAddr())
 				}
+				if _, err := s.Send([]byte("x")); err != getty.ErrSessionClosed { //nolint:errorlint // exactly
+					t.Errorf("Send: %v", err)
+				}
 				if !s.IsClosed() || !strings.Contains(s.Stat(), "Read Bytes: 9, Write Bytes: 0, Read Pkgs: 1") {
 					t.Errorf("closed %v, Stat %q", s.IsClosed(), s.Stat())
 				}
@@ -373,6 +376,32 @@ func TestD06CloseAnywhere(t *testing.T) {
 			})
 		}
 	})
+}
+
+// TestEndpointClosedInCallback: Close of a client or server waits there for its
+// own callback, as long as it waits at all.
+func TestEndpointClosedInCallback(t *testing.T) {
+	for _, closer := range []string{"client", "server"} {
+		t.Run(closer, func(t *testing.T) {
+			t.Parallel()
+			took := make(chan time.Duration, 1)
+			r, peer := record(), record()
+			closes := map[string]*recorder{"client": peer, "server": r}[closer]
+			closes.onMessage = func(s getty.Session, _ interface{}) {
+				begin := time.Now()
+				s.EndPoint().Close()
+				took <- time.Since(begin)
+			}
+			at, s := pair(t, transports[0], r, peer)
+			for _, from := range []getty.Session{at, s} {
+				_, _, _ = from.WritePkg("x", 0)
+			}
+			if d := receive(t, took, "return"); d < 900*time.Millisecond || d > 3*time.Second {
+				t.Errorf("Close took %v", d)
+			}
+			receive(t, closes.closed, "OnClose")
+		})
+	}
 }
 
 // TestPanicEndsOneSession and nothing else.

@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -177,6 +179,33 @@ func TestWebSocketMessages(t *testing.T) {
 			wantNone(t, r.errs, "OnError")
 		})
 	}
+}
+
+// TestWebSocketText is UTF-8, which a session does not outlive if it is not. The
+// bytes in Stat are those of frames with their headers.
+func TestWebSocketText(t *testing.T) {
+	r := record()
+	_, addr := serve(t, transports[2], with(r))
+	nc, err := net.Dial("tcp", addr)
+	must(t, err)
+	defer nc.Close()
+	_, err = io.WriteString(nc, "GET /echo HTTP/1.1\r\nHost: "+addr+"\r\nUpgrade: websocket\r\n"+
+		"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n")
+	must(t, err)
+	s := receive(t, r.opened, "session")
+	_, err = io.WriteString(nc, "\x81\x83\x00\x00\x00\x00\u00e9\n") // text of 3 bytes, under a mask of zeros
+	must(t, err)
+	if got := receive(t, r.messages, "message"); got != "\u00e9" {
+		t.Errorf("the message is %q", got)
+	}
+	eventually(t, "the counters", func() bool { return strings.Contains(s.Stat(), "Read Bytes: 9, ") })
+	_, err = io.WriteString(nc, "\x81\x82\x00\x00\x00\x00\xe9\n")
+	must(t, err)
+	if err := receive(t, r.errs, "OnError"); !errors.Is(err, engine.ErrInvalidUTF8) {
+		t.Errorf("the error is %v", err)
+	}
+	receive(t, r.closed, "OnClose")
+	wantNone(t, r.messages, "message that is not UTF-8")
 }
 
 // TestD30MaxMessageOfWebSocket holds on both sides, from NewSessionCallback on.

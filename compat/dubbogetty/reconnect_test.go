@@ -132,6 +132,7 @@ func TestAttemptsLimit(t *testing.T) {
 	}{
 		"closed by the server":             {nothing, nil},
 		"refused by the own OnOpen":        {nothing, func(getty.Session) error { return errTest }},
+		"a panic in the own OnOpen":        {nothing, func(getty.Session) error { panic(errTest) }},
 		"closed in the own OnOpen":         {nothing, func(s getty.Session) error { s.Close(); return nil }},
 		"closed in the NewSessionCallback": {getty.Session.Close, func(getty.Session) error { return nil }},
 	} {

@@ -168,6 +168,31 @@ func TestD37ConnectPing(t *testing.T) {
 	wantNone(t, server.errs, "OnError")
 }
 
+// TestUDPClientWithoutServer: a client opens, and its session outlives that its
+// packets are refused.
+func TestUDPClientWithoutServer(t *testing.T) {
+	s, addr := udpServe(t, with(record()))
+	s.Close()
+	r := record()
+	udpConnect(t, addr, 1, with(r))
+	ss := receive(t, r.opened, "session")
+	for range 5 {
+		_, _, _ = ss.WritePkg(getty.UDPContext{Pkg: "lost"}, 0)
+		time.Sleep(time.Millisecond) // until the refusal is back
+	}
+	server := record()
+	late := getty.NewUDPEndPoint(getty.WithLocalAddress(addr))
+	late.RunEventLoop(with(server))
+	t.Cleanup(late.Close)
+	eventually(t, "a message", func() bool {
+		_, _, _ = ss.WritePkg(getty.UDPContext{Pkg: "found"}, 0)
+		return len(server.messages) > 0
+	})
+	if len(r.errs)+len(r.closed) > 0 {
+		t.Error("the session has ended")
+	}
+}
+
 // TestUDPEnds: Close ends the endpoint's session, and the session's Close the
 // socket, also in NewSessionCallback.
 func TestUDPEnds(t *testing.T) {
