@@ -58,6 +58,41 @@ func TestD44ClientVerifies(t *testing.T) {
 		getty.WithRootCertificateFile(stranger)), record())
 }
 
+// TestAnyServerName: who chooses it connects to a server whose certificate is for
+// another host, and not to one whose certificate a stranger has signed.
+func TestAnyServerName(t *testing.T) {
+	dropin.SetAnyServerName(true)
+	t.Cleanup(func() { dropin.SetAnyServerName(false) })
+	p := files(t)
+	stranger := filepath.Join(t.TempDir(), "ca.pem")
+	ca, _, _ := makePKI(t)
+	must(t, os.WriteFile(stranger, ca, 0o600))
+	for i, connect := range map[int]func(port, ca string) getty.Client{
+		1: func(port, ca string) getty.Client {
+			return getty.NewTCPClient(getty.WithConnectionNumber(1), getty.WithServerAddress("localhost:"+port), getty.WithClientSslEnabled(true),
+				getty.WithClientTlsConfigBuilder(&getty.ClientTlsConfigBuilder{
+					ClientKeyCertChainPath: p.cert, ClientPrivateKeyPath: p.key, ClientTrustCertCollectionPath: ca,
+				}))
+		},
+		3: func(port, ca string) getty.Client {
+			return getty.NewWSSClient(getty.WithConnectionNumber(1), getty.WithServerAddress("wss://localhost:"+port+"/echo"),
+				getty.WithRootCertificateFile(ca))
+		},
+	} {
+		t.Run(transports[i].name, func(t *testing.T) {
+			_, addr := serve(t, transports[i], with(record()))
+			_, port, err := net.SplitHostPort(addr)
+			must(t, err)
+			r := record()
+			c := connect(port, p.ca)
+			defer c.Close()
+			go c.RunEventLoop(with(r))
+			receive(t, r.opened, "session")
+			fails(t, connect(port, stranger), record())
+		})
+	}
+}
+
 // TestD44ServerVerifies the certificates of clients, if it knows who signs them.
 func TestD44ServerVerifies(t *testing.T) {
 	p, q := files(t), pki{}
