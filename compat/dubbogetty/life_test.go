@@ -338,6 +338,30 @@ func TestD04ServerCloseEndsSessions(t *testing.T) {
 	})
 }
 
+// TestD04ClientCloseEndsSessions likewise.
+func TestD04ClientCloseEndsSessions(t *testing.T) {
+	eachTransport(t, func(t *testing.T, tr transport) {
+		r, peer := record(), record()
+		_, addr := serve(t, tr, with(peer))
+		c := connect(t, tr, addr, 3, with(r))
+		for range 3 {
+			receive(t, peer.opened, "session of the server")
+		}
+		c.Close()
+		if len(r.closed) != 3 || len(r.errs) != 0 {
+			t.Errorf("%d OnClose, %d OnError", len(r.closed), len(r.errs))
+		}
+		for range 3 {
+			receive(t, peer.closed, "OnClose of the server")
+			if !tr.isTCP() {
+				if err := receive(t, peer.errs, "OnError of the server"); !strings.Contains(err.Error(), "1000") {
+					t.Errorf("the close frame is %v", err)
+				}
+			}
+		}
+	})
+}
+
 // TestD06CloseAnywhere: from callbacks, also before OnOpen, twice, and from many
 // goroutines. What was written before is sent.
 func TestD06CloseAnywhere(t *testing.T) {

@@ -318,6 +318,26 @@ func TestTaskPoolAfterClose(t *testing.T) {
 	wantNone(t, r.messages, "message of a closed session")
 }
 
+// TestTaskPoolAfterEOF: what a peer has sent, and no task has begun to handle when
+// its closing is read, is not handled any more.
+func TestTaskPoolAfterEOF(t *testing.T) {
+	// Other pools do not let tasks wait.
+	pool := gxsync.NewTaskPool(gxsync.WithTaskPoolTaskPoolSize(1),
+		gxsync.WithTaskPoolTaskQueueNumber(1), gxsync.WithTaskPoolTaskQueueLength(10))
+	t.Cleanup(pool.Close)
+	r := record()
+	gate := make(chan struct{})
+	r.onMessage = func(_ getty.Session, pkg interface{}) { r.messages <- pkg; <-gate }
+	_, s := send(t, transports[0], r, lines{}, getty.WithServerTaskPool(pool))
+	_, err := s.WriteBytes([]byte("1\n2\n3\n"))
+	must(t, err)
+	receive(t, r.messages, "message")
+	s.Close()
+	receive(t, r.closed, "OnClose")
+	close(gate)
+	wantNone(t, r.messages, "message of a closed session")
+}
+
 // TestTaskPoolPanic ends the session, and only it.
 func TestTaskPoolPanic(t *testing.T) {
 	pool := gxsync.NewTaskPoolSimple(2)

@@ -108,6 +108,27 @@ func TestIgnoreReconnect(t *testing.T) {
 	})
 }
 
+// TestIgnoreReconnectEarly: it counts as well when it is set before the session is
+// open. The original sets it to false after that.
+func TestIgnoreReconnectEarly(t *testing.T) {
+	ignore := func(s getty.Session) { s.SetAttribute("ignore-reconnect", true) }
+	nothing := func(getty.Session) {}
+	for name, set := range map[string]struct{ setUp, open func(getty.Session) }{
+		"in NewSessionCallback": {ignore, nothing},
+		"in OnOpen":             {nothing, ignore},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, addr := serve(t, transports[0], with(record()))
+			r := record()
+			r.onOpen = func(s getty.Session) error { set.open(s); return nil }
+			connect(t, transports[0], addr, 1, with(r, set.setUp), fast)
+			receive(t, r.opened, "session").Close()
+			receive(t, r.closed, "OnClose")
+			wantNone(t, r.opened, "session in its place")
+		})
+	}
+}
+
 // TestResetIsReplaced: anything but the end of the stream is a loss.
 func TestResetIsReplaced(t *testing.T) {
 	server, r := record(), record()

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -168,6 +169,35 @@ func TestD45TLSErrors(t *testing.T) {
 		getty.NewWSSClient(getty.WithConnectionNumber(1), getty.WithServerAddress("wss://127.0.0.1:1"),
 			getty.WithRootCertificateFile(empty)).RunEventLoop(with(record()))
 	})
+}
+
+// TestBuilderIsAskedOnce by each RunEventLoop that starts an endpoint, however
+// often it connects.
+func TestBuilderIsAskedOnce(t *testing.T) {
+	p := files(t)
+	var calls atomic.Int32
+	counting := func(b getty.TlsConfigBuilder) getty.TlsConfigBuilder {
+		return builder(func() (*tls.Config, error) { calls.Add(1); return b.BuildTlsConfig() })
+	}
+	s := getty.NewTCPServer(getty.WithLocalAddress("127.0.0.1:0"), getty.WithServerSslEnabled(true),
+		getty.WithServerTlsConfigBuilder(counting(&getty.ServerTlsConfigBuilder{ServerKeyCertChainPath: p.cert, ServerPrivateKeyPath: p.key})))
+	s.RunEventLoop(with(record()))
+	defer s.Close()
+	c := getty.NewTCPClient(getty.WithConnectionNumber(2), getty.WithClientSslEnabled(true), fast,
+		getty.WithServerAddress(s.(getty.StreamServer).Listener().Addr().String()),
+		getty.WithClientTlsConfigBuilder(counting(&getty.ClientTlsConfigBuilder{
+			ClientKeyCertChainPath: p.cert, ClientPrivateKeyPath: p.key, ClientTrustCertCollectionPath: p.ca,
+		})))
+	defer c.Close()
+	r := record()
+	c.RunEventLoop(with(r))
+	receive(t, r.opened, "session").Close()
+	for range 2 {
+		receive(t, r.opened, "session")
+	}
+	if n := calls.Load(); n != 2 {
+		t.Errorf("the two builders were asked %d times", n)
+	}
 }
 
 // TestBuildersWithoutClientCertificate: the original failed on it.
