@@ -35,7 +35,8 @@ type client struct {
 
 	mu      sync.Mutex
 	engine  *engine.Client[any]
-	wrong   error // a configuration with which nothing can be opened
+	running int   // calls of RunEventLoop
+	wrong   error // a fault of NewSessionCallback, for RunEventLoop to panic with
 	replace replacer
 	lead    lead
 }
@@ -96,12 +97,16 @@ func (c *client) RunEventLoop(newSession NewSessionCallback) {
 	if err != nil {
 		panic(fmt.Errorf("getty: %s of %q: %w", c.kind, c.opts.addr, err))
 	}
+	c.mu.Lock()
+	c.running++
+	c.mu.Unlock()
 	c.replace.begin(dropin.ReconnectOnEOF())
 	// An error means that the client was closed, or that the limit of attempts
 	// was reached and the pool is smaller.
 	_ = e.Connect(context.Background())
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.running--
 	if c.wrong != nil {
 		panic(c.wrong)
 	}
@@ -190,13 +195,19 @@ func (c *client) closed(s *session, id uint64, cause error) {
 	}
 }
 
-// misconfigured ends a client whose NewSessionCallback leaves out what every
-// session needs: RunEventLoop panics with the reason.
-func (c *client) misconfigured(err error) {
+// misconfigured ends a client whose NewSessionCallback panics, or leaves out what
+// every session needs, and has RunEventLoop panic with the reason. After
+// RunEventLoop has returned nobody can be told: then the attempt alone fails.
+func (c *client) misconfigured(err error) (told bool) {
 	c.mu.Lock()
-	c.wrong = err
 	e := c.engine
+	if told = c.running > 0; told {
+		c.wrong = err
+	}
 	c.mu.Unlock()
-	c.done.Store(true)
-	_ = e.Close()
+	if told {
+		c.done.Store(true)
+		_ = e.Close()
+	}
+	return told
 }

@@ -34,8 +34,9 @@ type Connection interface {
 	// ReadTimeout is what SetReadTimeout was given, a second by default.
 	ReadTimeout() time.Duration
 	// SetReadTimeout bounds how long a session that is closed waits for its
-	// peer to close as well. Silence of the peer never ends a session. It
-	// panics on less than 1 ns.
+	// peer to close as well. What it is when Close is called counts, but not
+	// more than NewSessionCallback has left. Silence of the peer never ends a
+	// session. It panics on less than 1 ns.
 	SetReadTimeout(time.Duration)
 	// WriteTimeout is what SetWriteTimeout was given, a second by default.
 	WriteTimeout() time.Duration

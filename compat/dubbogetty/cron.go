@@ -78,7 +78,7 @@ func (s *session) onPool(callback func()) {
 		}()
 		callback()
 	}
-	if ep := s.ep.Load(); ep != nil && ep.pool != nil {
+	if ep := s.endpoint(); ep != nil && ep.pool != nil {
 		ep.pool.AddTaskAlways(guarded)
 		return
 	}

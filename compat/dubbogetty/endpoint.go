@@ -4,9 +4,11 @@ package getty
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"net/http"
 	"net/url"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -43,7 +45,7 @@ type watcher interface {
 	created(s *session)
 	opened(s *session)
 	closed(s *session, id uint64, cause error)
-	misconfigured(err error)
+	misconfigured(err error) (told bool)
 }
 
 func (ep *endpoint) ID() EndPointID                      { return ep.id }
@@ -111,7 +113,10 @@ func (ep *endpoint) adopt(es *engine.Session[any], u *engine.Setup[any]) error {
 		return ErrSessionClosed
 	}
 	s := newSession(ep, ep.name, engineLink{es})
-	if err := ep.callSetUp(s); err != nil {
+	if fault, err := ep.callSetUp(s); err != nil {
+		if fault && (ep.watch == nil || !ep.watch.misconfigured(err)) {
+			engineLog.Error("getty: a session is refused", "endpoint", ep.kind, "error", err)
+		}
 		if ep.watch != nil {
 			ep.watch.refused()
 		}
@@ -138,31 +143,36 @@ func (ep *endpoint) adopt(es *engine.Session[any], u *engine.Setup[any]) error {
 	return nil
 }
 
-// callSetUp runs the user's NewSessionCallback, one at a time as ever, and
-// checks that the session has what it needs.
-func (ep *endpoint) callSetUp(s *session) error {
+// callSetUp runs the user's NewSessionCallback, as ever one at a time unless for a
+// WebSocket server, and checks that the session has what it needs. It reports a fault of the program,
+// which no other attempt will mend: a part that is missing, or a panic.
+func (ep *endpoint) callSetUp(s *session) (fault bool, err error) {
 	if ep.watch != nil {
 		ep.watch.created(s)
 	}
-	ep.calling.Lock()
-	defer ep.calling.Unlock()
+	if ep.kind != WS_SERVER && ep.kind != WSS_SERVER {
+		ep.calling.Lock()
+		defer ep.calling.Unlock()
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			p := &engine.PanicError{Value: r, Stack: debug.Stack()}
+			fault, err = true, fmt.Errorf("getty: NewSessionCallback: %w\n%s", p, p.Stack)
+		}
+	}()
 	if err := (*ep.setUp.Load())(s); err != nil {
-		return err
+		return false, err
 	}
 	set := s.set.Load()
-	var err error
 	switch {
 	case set.listener == nil:
-		err = errors.New("getty: NewSessionCallback has set no EventListener")
+		return true, errors.New("getty: NewSessionCallback has set no EventListener")
 	case set.writer == nil:
-		err = errors.New("getty: NewSessionCallback has set no Writer")
+		return true, errors.New("getty: NewSessionCallback has set no Writer")
 	case set.reader == nil && !ep.kind.isWebSocket():
-		err = errors.New("getty: NewSessionCallback has set no Reader")
+		return true, errors.New("getty: NewSessionCallback has set no Reader")
 	}
-	if err != nil && ep.watch != nil {
-		ep.watch.misconfigured(err)
-	}
-	return err
+	return false, nil
 }
 
 // unset is the codec of an endpoint, all of whose sessions have their own.

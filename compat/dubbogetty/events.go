@@ -31,7 +31,7 @@ func (*engineSide) Append(dst []byte, msg any) ([]byte, error) {
 // Decode asks the Reader.
 func (e *engineSide) Decode(data []byte) (any, int, error) {
 	s := (*session)(e)
-	ep := s.ep.Load()
+	ep := s.endpoint()
 	switch {
 	case ep == nil: // Reset
 		return skipped{}, len(data), nil
@@ -55,7 +55,7 @@ func (e *engineSide) Decode(data []byte) (any, int, error) {
 // DecodeEmpty is for a WebSocket message without bytes. A packet without is nothing.
 func (e *engineSide) DecodeEmpty() (any, error) {
 	s := (*session)(e)
-	if ep := s.ep.Load(); ep != nil && ep.kind.isWebSocket() {
+	if ep := s.endpoint(); ep != nil && ep.kind.isWebSocket() {
 		return s.decodeMessage([]byte{}), nil
 	}
 	return skipped{}, nil
@@ -164,7 +164,7 @@ func (s *session) dropped(what string, err error) {
 // OnOpen opens the session for the user.
 func (e *engineSide) OnOpen(es *engine.Session[any]) error {
 	s := (*session)(e)
-	ep := s.ep.Load()
+	ep := s.endpoint()
 	if ep == nil {
 		return ErrSessionClosed // Reset
 	}
@@ -173,6 +173,11 @@ func (e *engineSide) OnOpen(es *engine.Session[any]) error {
 	}
 	if err := s.set.Load().listener.OnOpen(s); err != nil {
 		return err
+	}
+	if s.closed.Load() { // in OnOpen or before: it is no session of the pool
+		_ = es.Close()
+		s.closing()
+		return nil
 	}
 	ep.opened(s)
 	s.startCron()
@@ -190,7 +195,7 @@ func (e *engineSide) OnMessage(_ *engine.Session[any], msg any) error {
 }
 
 func (s *session) deliver(msg any) {
-	ep, listener := s.ep.Load(), s.set.Load().listener
+	ep, listener := s.endpoint(), s.set.Load().listener
 	switch {
 	case ep == nil || listener == nil:
 	case ep.pool == nil:
@@ -209,29 +214,43 @@ func (e *engineSide) OnClose(es *engine.Session[any], cause error) {
 	if cause != nil && s.cause != nil {
 		cause = s.cause
 	}
-	if ep := s.ep.Load(); ep != nil {
-		ep.closed(s, es.ID(), cause)
-	}
+	s.ep.closed(s, es.ID(), cause) // after Reset as well
 	s.ended(cause)
 }
 
-// closing limits how long it takes to close. It is called by Close, and when
-// OnCron is due: sessions that end otherwise have little to flush, if anything,
-// and do not pay for being watched.
+// closing limits how long it takes to close: by the wait time in all, and by the
+// read timeout, as it is now, once everything has been sent. It is called by
+// Close, and when OnCron is due: sessions that end otherwise have little to
+// flush, if anything, and do not pay for being watched.
 func (s *session) closing() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.cron.stop()
-	if l := s.link(); l != nil && s.cutT == nil {
-		s.cutT = time.AfterFunc(s.set.Load().wait, l.cut)
+	l := s.link()
+	if l == nil || s.cutT != nil {
+		return
 	}
+	set := s.set.Load()
+	end := time.Now().Add(set.wait)
+	s.cutT = time.AfterFunc(min(set.wait, set.read), func() {
+		left := time.Until(end)
+		if left <= 0 || l.counts().pending == 0 {
+			l.cut()
+			return
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.link() != nil {
+			s.cutT.Reset(min(left, set.read))
+		}
+	})
 }
 
 // ended runs the last callbacks and leaves the session with zero values.
 func (s *session) ended(cause error) {
 	s.closed.Store(true)
 	defer s.release()
-	ep, listener := s.ep.Load(), s.set.Load().listener
+	ep, listener := s.endpoint(), s.set.Load().listener
 	if ep == nil || listener == nil {
 		return
 	}

@@ -22,8 +22,10 @@ var (
 
 // NewSessionCallback sets a new session up: listener, codec, limits, socket
 // options, compression. It runs after the handshake of TLS and WebSocket and
-// before OnOpen, never concurrently for one endpoint. An error ends the session
-// without any callback; a client then tries another one.
+// before OnOpen, one at a time for each endpoint except WebSocket servers. An
+// error ends the session without any callback; a client then tries another one.
+// A panic has the RunEventLoop of a client, or of a UDP endpoint, panic with it;
+// if that has returned, and on servers, it is logged and the session ends likewise.
 type NewSessionCallback func(Session) error
 
 // Reader takes the first package out of the bytes that have arrived. It is

@@ -122,6 +122,25 @@ func TestNewSessionOneByOne(t *testing.T) {
 	}
 }
 
+// TestNewSessionsOfWebSocketServers are set up at the same time: a slow one holds
+// up no other. Other servers take one after the other.
+func TestNewSessionsOfWebSocketServers(t *testing.T) {
+	eachTransport(t, func(t *testing.T, tr transport) {
+		called, gate := make(chan struct{}, 2), make(chan struct{})
+		_, addr := serve(t, tr, with(record(), func(getty.Session) { called <- struct{}{}; <-gate }))
+		defer close(gate)
+		for range 2 {
+			connect(t, tr, addr, 1, with(record()))
+		}
+		receive(t, called, "call of NewSessionCallback")
+		if tr.isTCP() {
+			wantNone(t, called, "second call")
+		} else {
+			receive(t, called, "second call")
+		}
+	})
+}
+
 // TestConn is the bare socket already in NewSessionCallback.
 func TestConn(t *testing.T) {
 	eachTransport(t, func(t *testing.T, tr transport) {
@@ -191,6 +210,9 @@ func TestErrorThenClose(t *testing.T) {
 			look := func(s getty.Session) {
 				if s.GetAttribute("key") != "value" || s.ID() == 0 || s.LocalAddr() == "" || s.RemoteAddr() == "" || s.Conn() == nil {
 					t.Errorf("%v %d %q %q", s.GetAttribute("key"), s.ID(), s.LocalAddr(), s.RemoteAddr())
+				}
+				if _, err := s.Send([]byte("x")); err != getty.ErrSessionClosed { //nolint:errorlint // exactly
+					t.Errorf("Send: %v", err)
 				}
 				if !s.IsClosed() || !strings.Contains(s.Stat(), "Read Bytes: 9, Write Bytes: 0, Read Pkgs: 1") {
 					t.Errorf("closed %v, Stat %q", s.IsClosed(), s.Stat())
@@ -316,12 +338,38 @@ func TestD04ServerCloseEndsSessions(t *testing.T) {
 	})
 }
 
-// TestD06CloseAnywhere: from callbacks, twice, and from many goroutines.
+// TestD04ClientCloseEndsSessions likewise.
+func TestD04ClientCloseEndsSessions(t *testing.T) {
+	eachTransport(t, func(t *testing.T, tr transport) {
+		r, peer := record(), record()
+		_, addr := serve(t, tr, with(peer))
+		c := connect(t, tr, addr, 3, with(r))
+		for range 3 {
+			receive(t, peer.opened, "session of the server")
+		}
+		c.Close()
+		if len(r.closed) != 3 || len(r.errs) != 0 {
+			t.Errorf("%d OnClose, %d OnError", len(r.closed), len(r.errs))
+		}
+		for range 3 {
+			receive(t, peer.closed, "OnClose of the server")
+			if !tr.isTCP() {
+				if err := receive(t, peer.errs, "OnError of the server"); !strings.Contains(err.Error(), "1000") {
+					t.Errorf("the close frame is %v", err)
+				}
+			}
+		}
+	})
+}
+
+// TestD06CloseAnywhere: from callbacks, also before OnOpen, twice, and from many
+// goroutines. What was written before is sent.
 func TestD06CloseAnywhere(t *testing.T) {
 	eachTransport(t, func(t *testing.T, tr transport) {
 		for name, where := range map[string]func(*recorder){
-			"OnOpen":    func(r *recorder) { r.onOpen = func(s getty.Session) error { s.Close(); return nil } },
-			"OnMessage": func(r *recorder) { r.onMessage = func(s getty.Session, _ interface{}) { s.Close(); s.Close() } },
+			"NewSessionCallback": func(*recorder) {},
+			"OnOpen":             func(r *recorder) { r.onOpen = func(s getty.Session) error { s.Close(); return nil } },
+			"OnMessage":          func(r *recorder) { r.onMessage = func(s getty.Session, _ interface{}) { s.Close(); s.Close() } },
 			"OnClose": func(r *recorder) {
 				r.onOpen = func(s getty.Session) error {
 					for range 10 {
@@ -335,15 +383,49 @@ func TestD06CloseAnywhere(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				r := record()
 				where(r)
-				_, addr := serve(t, tr, with(r))
+				_, addr := serve(t, tr, with(r, func(s getty.Session) {
+					_, _, err := s.WritePkg("hello", 0)
+					must(t, err)
+					if name == "NewSessionCallback" {
+						s.Close()
+					}
+				}))
 				peer := record()
 				peer.onOpen = func(s getty.Session) error { _, _, _ = s.WritePkg("x", 0); return nil }
 				connect(t, tr, addr, 1, with(peer, func(s getty.Session) { s.SetAttribute("ignore-reconnect", true) }))
+				receive(t, peer.messages, "message that was written before")
+				receive(t, r.opened, "OnOpen")
 				receive(t, r.closed, "OnClose")
 				wantNone(t, r.closed, "second OnClose")
 			})
 		}
 	})
+}
+
+// TestEndpointClosedInCallback: Close of a client or server waits there for its
+// own callback, as long as it waits at all.
+func TestEndpointClosedInCallback(t *testing.T) {
+	for _, closer := range []string{"client", "server"} {
+		t.Run(closer, func(t *testing.T) {
+			t.Parallel()
+			took := make(chan time.Duration, 1)
+			r, peer := record(), record()
+			closes := map[string]*recorder{"client": peer, "server": r}[closer]
+			closes.onMessage = func(s getty.Session, _ interface{}) {
+				begin := time.Now()
+				s.EndPoint().Close()
+				took <- time.Since(begin)
+			}
+			at, s := pair(t, transports[0], r, peer)
+			for _, from := range []getty.Session{at, s} {
+				_, _, _ = from.WritePkg("x", 0)
+			}
+			if d := receive(t, took, "return"); d < 900*time.Millisecond || d > 3*time.Second {
+				t.Errorf("Close took %v", d)
+			}
+			receive(t, closes.closed, "OnClose")
+		})
+	}
 }
 
 // TestPanicEndsOneSession and nothing else.
@@ -372,12 +454,17 @@ func TestPanicEndsOneSession(t *testing.T) {
 	})
 }
 
-// TestReset takes everything from a session.
+// TestReset takes everything from a session. A client does not replace it, and
+// has room for another one.
 func TestReset(t *testing.T) {
 	r, peer := record(), record()
-	s, _ := pair(t, transports[0], r, peer)
+	_, addr := serve(t, transports[0], with(peer))
+	c := connect(t, transports[0], addr, 1, with(r), fast)
+	s := receive(t, r.opened, "session")
 	s.SetAttribute("key", "value")
 	s.Reset()
+	s.SetAttribute("key", "value")
+	s.SetCompressType(getty.CompressZip)
 	receive(t, peer.closed, "OnClose of the peer")
 	if s.ID() != 0 || s.EndPoint() != nil || s.GetAttribute("key") != nil || s.Conn() != nil || s.Stat() != "" {
 		t.Error("there is something left")
@@ -386,4 +473,8 @@ func TestReset(t *testing.T) {
 		t.Error("WritePkg succeeds")
 	}
 	wantNone(t, r.closed, "OnClose")
+	wantNone(t, r.opened, "session in its place")
+	c.RunEventLoop(with(r))
+	receive(t, r.opened, "session of the second RunEventLoop")
+	wantNone(t, r.opened, "further session")
 }

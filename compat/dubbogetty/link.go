@@ -24,7 +24,7 @@ func (l engineLink) cut()              { _ = l.s.NetConn().Close() }
 
 func (l engineLink) counts() counts {
 	st := l.s.Stats()
-	return counts{st.BytesIn, st.BytesOut, st.MessagesIn, st.MessagesOut}
+	return counts{st.BytesIn, st.BytesOut, st.MessagesIn, st.MessagesOut, st.Pending}
 }
 
 // send tries without waiting first, so that a timeout costs nothing unless it

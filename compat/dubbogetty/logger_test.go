@@ -3,6 +3,7 @@
 package getty_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -71,6 +72,32 @@ func TestLogger(t *testing.T) {
 	eventually(t, "a warning of a failed dial", func() bool { return strings.Contains(m.text(), "connecting failed") })
 	if strings.Contains(m.text(), "secret") {
 		t.Errorf("payloads are logged: %s", m.text())
+	}
+}
+
+// TestErrorsAreNotLogged when somebody is given them: OnError, or who has written (D53).
+func TestErrorsAreNotLogged(t *testing.T) {
+	m := new(memory)
+	getty.SetLogger(m)
+	t.Cleanup(func() { getty.SetLogger(nil) })
+	r, peer := record(), record()
+	broken := codec{
+		read:  func(getty.Session, []byte) (interface{}, int, error) { return nil, 0, errors.New("unreadable") },
+		write: func(getty.Session, interface{}) ([]byte, error) { return nil, errors.New("unwritable") },
+	}
+	_, addr := serve(t, transports[0], with(r, func(s getty.Session) { s.SetPkgHandler(broken) }))
+	connect(t, transports[0], addr, 1, with(peer))
+	if _, _, err := receive(t, r.opened, "session").WritePkg("x", 0); err == nil || err.Error() != "unwritable" {
+		t.Errorf("WritePkg: %v", err)
+	}
+	_, err := receive(t, peer.opened, "session").WriteBytes([]byte("x"))
+	must(t, err)
+	if err := receive(t, r.errs, "OnError"); err.Error() != "unreadable" {
+		t.Errorf("OnError: %v", err)
+	}
+	receive(t, peer.closed, "OnClose")
+	if log := m.text(); strings.Contains(log, "unreadable") || strings.Contains(log, "unwritable") {
+		t.Errorf("they are logged: %s", log)
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -179,6 +181,33 @@ func TestWebSocketMessages(t *testing.T) {
 	}
 }
 
+// TestWebSocketText is UTF-8, which a session does not outlive if it is not. The
+// bytes in Stat are those of frames with their headers.
+func TestWebSocketText(t *testing.T) {
+	r := record()
+	_, addr := serve(t, transports[2], with(r))
+	nc, err := net.Dial("tcp", addr)
+	must(t, err)
+	defer nc.Close()
+	_, err = io.WriteString(nc, "GET /echo HTTP/1.1\r\nHost: "+addr+"\r\nUpgrade: websocket\r\n"+
+		"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n")
+	must(t, err)
+	s := receive(t, r.opened, "session")
+	_, err = io.WriteString(nc, "\x81\x83\x00\x00\x00\x00\u00e9\n") // text of 3 bytes, under a mask of zeros
+	must(t, err)
+	if got := receive(t, r.messages, "message"); got != "\u00e9" {
+		t.Errorf("the message is %q", got)
+	}
+	eventually(t, "the counters", func() bool { return strings.Contains(s.Stat(), "Read Bytes: 9, ") })
+	_, err = io.WriteString(nc, "\x81\x82\x00\x00\x00\x00\xe9\n")
+	must(t, err)
+	if err := receive(t, r.errs, "OnError"); !errors.Is(err, engine.ErrInvalidUTF8) {
+		t.Errorf("the error is %v", err)
+	}
+	receive(t, r.closed, "OnClose")
+	wantNone(t, r.messages, "message that is not UTF-8")
+}
+
 // TestD30MaxMessageOfWebSocket holds on both sides, from NewSessionCallback on.
 func TestD30MaxMessageOfWebSocket(t *testing.T) {
 	for _, tr := range transports[2:] {
@@ -286,6 +315,26 @@ func TestTaskPoolAfterClose(t *testing.T) {
 	receive(t, r.closed, "OnClose")
 	close(gate)
 	receive(t, r.messages, "message")
+	wantNone(t, r.messages, "message of a closed session")
+}
+
+// TestTaskPoolAfterEOF: what a peer has sent, and no task has begun to handle when
+// its closing is read, is not handled any more.
+func TestTaskPoolAfterEOF(t *testing.T) {
+	// Other pools do not let tasks wait.
+	pool := gxsync.NewTaskPool(gxsync.WithTaskPoolTaskPoolSize(1),
+		gxsync.WithTaskPoolTaskQueueNumber(1), gxsync.WithTaskPoolTaskQueueLength(10))
+	t.Cleanup(pool.Close)
+	r := record()
+	gate := make(chan struct{})
+	r.onMessage = func(_ getty.Session, pkg interface{}) { r.messages <- pkg; <-gate }
+	_, s := send(t, transports[0], r, lines{}, getty.WithServerTaskPool(pool))
+	_, err := s.WriteBytes([]byte("1\n2\n3\n"))
+	must(t, err)
+	receive(t, r.messages, "message")
+	s.Close()
+	receive(t, r.closed, "OnClose")
+	close(gate)
 	wantNone(t, r.messages, "message of a closed session")
 }
 

@@ -108,6 +108,27 @@ func TestIgnoreReconnect(t *testing.T) {
 	})
 }
 
+// TestIgnoreReconnectEarly: it counts as well when it is set before the session is
+// open. The original sets it to false after that.
+func TestIgnoreReconnectEarly(t *testing.T) {
+	ignore := func(s getty.Session) { s.SetAttribute("ignore-reconnect", true) }
+	nothing := func(getty.Session) {}
+	for name, set := range map[string]struct{ setUp, open func(getty.Session) }{
+		"in NewSessionCallback": {ignore, nothing},
+		"in OnOpen":             {nothing, ignore},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, addr := serve(t, transports[0], with(record()))
+			r := record()
+			r.onOpen = func(s getty.Session) error { set.open(s); return nil }
+			connect(t, transports[0], addr, 1, with(r, set.setUp), fast)
+			receive(t, r.opened, "session").Close()
+			receive(t, r.closed, "OnClose")
+			wantNone(t, r.opened, "session in its place")
+		})
+	}
+}
+
 // TestResetIsReplaced: anything but the end of the stream is a loss.
 func TestResetIsReplaced(t *testing.T) {
 	server, r := record(), record()
@@ -122,19 +143,28 @@ func TestResetIsReplaced(t *testing.T) {
 }
 
 // TestAttemptsLimit: against a server that accepts and closes, RunEventLoop
-// returns after one session more than the pool has. Failed dials do not count.
+// returns after one session more than the pool has, and so it does if sessions
+// close themselves before they are open. Failed dials do not count.
 func TestAttemptsLimit(t *testing.T) {
-	for name, open := range map[string]func(getty.Session) error{
-		"closed by the server":      nil,
-		"refused by the own OnOpen": func(getty.Session) error { return errTest },
+	nothing := func(getty.Session) {}
+	for name, c := range map[string]struct {
+		setUp func(getty.Session)
+		open  func(getty.Session) error
+	}{
+		"closed by the server":             {nothing, nil},
+		"refused by the own OnOpen":        {nothing, func(getty.Session) error { return errTest }},
+		"a panic in the own OnOpen":        {nothing, func(getty.Session) error { panic(errTest) }},
+		"closed in the own OnOpen":         {nothing, func(s getty.Session) error { s.Close(); return nil }},
+		"closed in the NewSessionCallback": {getty.Session.Close, func(getty.Session) error { return nil }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server, r := record(), record()
+			open := c.open
 			if r.onOpen = open; open == nil {
 				server.onOpen = func(getty.Session) error { return errTest }
 			}
 			_, addr := serve(t, transports[0], with(server))
-			connect(t, transports[0], addr, 3, with(r), fast)
+			connect(t, transports[0], addr, 3, with(r, c.setUp), fast)
 			for range 3 {
 				receive(t, r.opened, "attempt")
 			}
@@ -146,6 +176,9 @@ func TestAttemptsLimit(t *testing.T) {
 				}
 			}
 			wantNone(t, r.opened, "further attempt")
+			for range 3 {
+				receive(t, r.closed, "OnClose")
+			}
 		})
 	}
 }

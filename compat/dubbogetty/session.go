@@ -65,7 +65,7 @@ type Session interface {
 	// WriteBytesArray sends slices as one. They are not changed.
 	WriteBytesArray(...[]byte) (int, error)
 	// Close ends the session. It returns at once; what was written before is
-	// still sent, and OnClose follows.
+	// still sent, and OnClose follows, in NewSessionCallback after OnOpen.
 	Close()
 }
 
@@ -106,8 +106,8 @@ type compression struct {
 // session is the one implementation of Session.
 type session struct {
 	id  uint32
-	ep  atomic.Pointer[endpoint] // nil after Reset
-	via atomic.Pointer[link]     // nil after the end
+	ep  *endpoint
+	via atomic.Pointer[link] // nil after the end
 	set atomic.Pointer[settings]
 
 	active   atomic.Int64 // of UpdateActive, since launched
@@ -115,6 +115,8 @@ type session struct {
 	sentPkgs atomic.Int32
 
 	closed atomic.Bool
+	open   atomic.Bool // early may have been sent; set with mu held
+	reset  atomic.Bool
 	live   bool   // in its client's pool; the callbacks' goroutine alone
 	limit  int    // of a WebSocket message, as NewSessionCallback has left it; 0: none
 	cause  error  // the Reader's error; the reader's goroutine
@@ -123,7 +125,6 @@ type session struct {
 	mu    sync.Mutex // also taken to replace set
 	attrs map[any]any
 	early []*frame // written before OnOpen
-	open  bool     // early has been sent
 	cron  cron
 	cutT  *time.Timer
 }
@@ -146,11 +147,13 @@ type link interface {
 }
 
 // counts are the statistics of a link.
-type counts struct{ bytesIn, bytesOut, in, out int64 }
+type counts struct {
+	bytesIn, bytesOut, in, out int64
+	pending                    int // bytes that the kernel has not taken
+}
 
 func newSession(ep *endpoint, name string, via link) *session {
-	s := &session{id: lastConnection.Add(1)}
-	s.ep.Store(ep)
+	s := &session{id: lastConnection.Add(1), ep: ep}
 	s.via.Store(&via)
 	s.set.Store(&settings{
 		name: name, maxMsg: defaultMaxMsgLen, period: defaultPeriod, wait: defaultWait,
@@ -167,6 +170,14 @@ func (s *session) link() link {
 	return nil
 }
 
+// endpoint returns the endpoint, or nil after Reset.
+func (s *session) endpoint() *endpoint {
+	if s.reset.Load() {
+		return nil
+	}
+	return s.ep
+}
+
 // change replaces the settings.
 func (s *session) change(f func(*settings)) {
 	s.mu.Lock()
@@ -179,7 +190,7 @@ func (s *session) change(f func(*settings)) {
 func (s *session) Reset() {
 	l := s.link()
 	s.mu.Lock()
-	s.ep.Store(nil)
+	s.reset.Store(true)
 	s.via.Store(nil)
 	s.set.Store(&settings{name: "session", period: defaultPeriod, wait: defaultWait})
 	s.attrs, s.early = nil, nil
@@ -210,7 +221,7 @@ func (s *session) Stat() string {
 
 // String describes the session for logs.
 func (s *session) String() string {
-	ep := s.ep.Load()
+	ep := s.endpoint()
 	if ep == nil || s.IsClosed() {
 		return "session-closed"
 	}
@@ -226,7 +237,7 @@ func (s *session) IsClosed() bool {
 }
 
 func (s *session) EndPoint() EndPoint {
-	if ep := s.ep.Load(); ep != nil {
+	if ep := s.endpoint(); ep != nil {
 		return ep.self
 	}
 	return nil
@@ -292,7 +303,8 @@ func (s *session) Close() {
 	if s.closed.Swap(true) {
 		return
 	}
-	if l := s.link(); l != nil {
+	// A session that is being set up is closed after its OnOpen.
+	if l := s.link(); l != nil && s.open.Load() {
 		l.close()
 		s.closing()
 	}

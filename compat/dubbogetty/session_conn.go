@@ -20,7 +20,7 @@ func (s *session) SetCompressType(how CompressType) {
 	if l == nil {
 		return
 	}
-	kind := s.ep.Load().kind
+	kind := s.ep.kind
 	switch how {
 	case CompressNone, CompressZip, CompressBestSpeed, CompressBestCompression, CompressHuffman:
 	case CompressSnappy:

@@ -4,6 +4,7 @@ package getty_test
 
 import (
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -62,13 +63,19 @@ func badClient(addr string) getty.Client {
 }
 
 // TestSessionWithoutParts: a client panics in RunEventLoop if its sessions lack a
-// listener or a codec; a server, which has nobody to tell, refuses the session
-// and goes on (D33).
+// listener or a codec, or if NewSessionCallback panics; a server, which has nobody
+// to tell, refuses the session, says why in the log and goes on (D33).
 func TestSessionWithoutParts(t *testing.T) {
+	m := new(memory)
+	getty.SetLogger(m)
+	t.Cleanup(func() { getty.SetLogger(nil) })
 	for text, setUp := range map[string]getty.NewSessionCallback{
-		"EventListener": func(s getty.Session) error { s.SetPkgHandler(lines{}); return nil },
-		"Writer":        func(s getty.Session) error { s.SetReader(lines{}); s.SetEventListener(record()); return nil },
-		"Reader":        func(s getty.Session) error { s.SetWriter(lines{}); s.SetEventListener(record()); return nil },
+		"EventListener":        func(s getty.Session) error { s.SetPkgHandler(lines{}); return nil },
+		"Writer":               func(s getty.Session) error { s.SetReader(lines{}); s.SetEventListener(record()); return nil },
+		"Reader":               func(s getty.Session) error { s.SetWriter(lines{}); s.SetEventListener(record()); return nil },
+		"SetReadTimeout":       func(s getty.Session) error { s.SetReadTimeout(0); return nil },
+		"not a tcp connection": func(getty.Session) error { panic("not a tcp connection") },
+		"nil pointer":          nil,
 	} {
 		t.Run(text, func(t *testing.T) {
 			fine := record()
@@ -83,10 +90,35 @@ func TestSessionWithoutParts(t *testing.T) {
 			refused := record()
 			connect(t, transports[0], addr, 1, with(refused))
 			receive(t, refused.closed, "OnClose of the refused session's peer")
+			if log := m.text(); !strings.Contains(log, "error getty: a session is refused endpoint=TCP_SERVER") || !strings.Contains(log, text) {
+				t.Errorf("the log is %s", log)
+			}
 			connect(t, transports[0], addr, 1, with(record()))
 			receive(t, fine.opened, "session")
 			wantPanic(t, text, func() { connect(t, transports[0], addr, 1, setUp) })
 		})
+	}
+}
+
+// TestReconnectingPanics: a panic in NewSessionCallback after RunEventLoop has
+// returned is logged as an error, with its stack, and fails that attempt alone.
+func TestReconnectingPanics(t *testing.T) {
+	m, r := new(memory), record()
+	getty.SetLogger(m)
+	t.Cleanup(func() { getty.SetLogger(nil) })
+	_, addr := serve(t, transports[0], with(record()))
+	var calls atomic.Int32
+	connect(t, transports[0], addr, 1, func(s getty.Session) error {
+		if calls.Add(1) == 2 {
+			panic(errTest)
+		}
+		return with(r)(s)
+	}, fast)
+	receive(t, r.opened, "session").Close()
+	receive(t, r.opened, "session in its place")
+	if log := m.text(); calls.Load() != 3 || !strings.Contains(log, "error getty: a session is refused endpoint=TCP_CLIENT") ||
+		!strings.Contains(log, "callback: test") || !strings.Contains(log, "setters_test.go") {
+		t.Errorf("%d attempts; the log is %s", calls.Load(), log)
 	}
 }
 

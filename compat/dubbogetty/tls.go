@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+
+	"github.com/apache/dubbo-getty/dropin"
 )
 
 // TlsConfigBuilder makes the configuration of TLS.
@@ -49,7 +51,8 @@ func (s *ServerTlsConfigBuilder) BuildTlsConfig() (*tls.Config, error) {
 
 // ClientTlsConfigBuilder makes a client's configuration of files in PEM. The
 // server's certificate is verified, and so is that it is for the host of the
-// server's address. For anything else write a TlsConfigBuilder.
+// server's address, unless the process has chosen dropin.SetAnyServerName. For
+// anything else write a TlsConfigBuilder.
 type ClientTlsConfigBuilder struct {
 	// ClientKeyCertChainPath and ClientPrivateKeyPath are the certificate that is
 	// shown to servers which ask for one. Both may be empty.
@@ -77,7 +80,29 @@ func (c *ClientTlsConfigBuilder) BuildTlsConfig() (*tls.Config, error) {
 			return nil, err
 		}
 	}
-	return cfg, nil
+	return verifyServer(cfg), nil
+}
+
+// verifyServer leaves out that the server's certificate is for the host of its
+// address, and nothing else, if the process has chosen that.
+func verifyServer(cfg *tls.Config) *tls.Config {
+	if !dropin.AnyServerName() {
+		return cfg
+	}
+	roots := cfg.RootCAs
+	cfg.InsecureSkipVerify = true // VerifyConnection does it instead
+	cfg.VerifyConnection = func(state tls.ConnectionState) error {
+		shown := state.PeerCertificates
+		opts := x509.VerifyOptions{Roots: roots, Intermediates: x509.NewCertPool()}
+		for _, c := range shown[1:] {
+			opts.Intermediates.AddCert(c)
+		}
+		if _, err := shown[0].Verify(opts); err != nil {
+			return &tls.CertificateVerificationError{UnverifiedCertificates: shown, Err: err}
+		}
+		return nil
+	}
+	return cfg
 }
 
 // readCertificates reads a file of certificates, all of which are trusted.
@@ -124,5 +149,5 @@ func (o *ServerOptions) secureServer() (*tls.Config, error) {
 // secureClient is the configuration of a WSS client.
 func (o *ClientOptions) secureClient() (*tls.Config, error) {
 	roots, err := readCertificates(o.cert)
-	return &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}, err
+	return verifyServer(&tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}), err
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -56,6 +57,41 @@ func TestD44ClientVerifies(t *testing.T) {
 	_, wss := serve(t, transports[3], with(record()))
 	fails(t, getty.NewWSSClient(getty.WithConnectionNumber(1), getty.WithServerAddress("wss://"+wss+"/echo"),
 		getty.WithRootCertificateFile(stranger)), record())
+}
+
+// TestAnyServerName: who chooses it connects to a server whose certificate is for
+// another host, and not to one whose certificate a stranger has signed.
+func TestAnyServerName(t *testing.T) {
+	dropin.SetAnyServerName(true)
+	t.Cleanup(func() { dropin.SetAnyServerName(false) })
+	p := files(t)
+	stranger := filepath.Join(t.TempDir(), "ca.pem")
+	ca, _, _ := makePKI(t)
+	must(t, os.WriteFile(stranger, ca, 0o600))
+	for i, connect := range map[int]func(port, ca string) getty.Client{
+		1: func(port, ca string) getty.Client {
+			return getty.NewTCPClient(getty.WithConnectionNumber(1), getty.WithServerAddress("localhost:"+port), getty.WithClientSslEnabled(true),
+				getty.WithClientTlsConfigBuilder(&getty.ClientTlsConfigBuilder{
+					ClientKeyCertChainPath: p.cert, ClientPrivateKeyPath: p.key, ClientTrustCertCollectionPath: ca,
+				}))
+		},
+		3: func(port, ca string) getty.Client {
+			return getty.NewWSSClient(getty.WithConnectionNumber(1), getty.WithServerAddress("wss://localhost:"+port+"/echo"),
+				getty.WithRootCertificateFile(ca))
+		},
+	} {
+		t.Run(transports[i].name, func(t *testing.T) {
+			_, addr := serve(t, transports[i], with(record()))
+			_, port, err := net.SplitHostPort(addr)
+			must(t, err)
+			r := record()
+			c := connect(port, p.ca)
+			defer c.Close()
+			go c.RunEventLoop(with(r))
+			receive(t, r.opened, "session")
+			fails(t, connect(port, stranger), record())
+		})
+	}
 }
 
 // TestD44ServerVerifies the certificates of clients, if it knows who signs them.
@@ -133,6 +169,35 @@ func TestD45TLSErrors(t *testing.T) {
 		getty.NewWSSClient(getty.WithConnectionNumber(1), getty.WithServerAddress("wss://127.0.0.1:1"),
 			getty.WithRootCertificateFile(empty)).RunEventLoop(with(record()))
 	})
+}
+
+// TestBuilderIsAskedOnce by each RunEventLoop that starts an endpoint, however
+// often it connects.
+func TestBuilderIsAskedOnce(t *testing.T) {
+	p := files(t)
+	var calls atomic.Int32
+	counting := func(b getty.TlsConfigBuilder) getty.TlsConfigBuilder {
+		return builder(func() (*tls.Config, error) { calls.Add(1); return b.BuildTlsConfig() })
+	}
+	s := getty.NewTCPServer(getty.WithLocalAddress("127.0.0.1:0"), getty.WithServerSslEnabled(true),
+		getty.WithServerTlsConfigBuilder(counting(&getty.ServerTlsConfigBuilder{ServerKeyCertChainPath: p.cert, ServerPrivateKeyPath: p.key})))
+	s.RunEventLoop(with(record()))
+	defer s.Close()
+	c := getty.NewTCPClient(getty.WithConnectionNumber(2), getty.WithClientSslEnabled(true), fast,
+		getty.WithServerAddress(s.(getty.StreamServer).Listener().Addr().String()),
+		getty.WithClientTlsConfigBuilder(counting(&getty.ClientTlsConfigBuilder{
+			ClientKeyCertChainPath: p.cert, ClientPrivateKeyPath: p.key, ClientTrustCertCollectionPath: p.ca,
+		})))
+	defer c.Close()
+	r := record()
+	c.RunEventLoop(with(r))
+	receive(t, r.opened, "session").Close()
+	for range 2 {
+		receive(t, r.opened, "session")
+	}
+	if n := calls.Load(); n != 2 {
+		t.Errorf("the two builders were asked %d times", n)
+	}
 }
 
 // TestBuildersWithoutClientCertificate: the original failed on it.

@@ -45,7 +45,7 @@ func (s *server) runUDP(addr string) error {
 	s.mu.Lock()
 	s.packet = nc
 	s.mu.Unlock()
-	if err := s.callSetUp(u.s); err != nil {
+	if _, err := s.callSetUp(u.s); err != nil {
 		_ = nc.Close()
 		return err
 	}
@@ -64,7 +64,7 @@ func (u *udpSocket) run() {
 	defer close(u.over)
 	s := u.s
 	s.mu.Lock()
-	s.open = true
+	s.open.Store(true)
 	s.mu.Unlock()
 	u.heard.Store(int64(time.Since(launched)))
 	u.guard(func() {
@@ -74,6 +74,9 @@ func (u *udpSocket) run() {
 		}
 		s.startCron()
 	})
+	if s.closed.Load() { // maybe in NewSessionCallback
+		u.close()
+	}
 	u.read()
 	s.closed.Store(true)
 	_ = u.nc.Close()
@@ -83,22 +86,32 @@ func (u *udpSocket) run() {
 	u.guard(func() { s.ended(cause) })
 }
 
+// errorPause is how long reading rests after errors in a row.
+const errorPause = 10 * time.Millisecond
+
 // read has packets handled until the socket is closed. Other errors are about
 // single packets and pass.
 func (u *udpSocket) read() {
 	buf := make([]byte, maxPacket)
+	failed := false // the last time
 	for !u.isEnded() {
 		n, peer, err := u.nc.ReadFromUDP(buf)
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			u.end(err)
 			return
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			continue // the user set one
+		case errors.Is(err, os.ErrDeadlineExceeded): // the user has set one
+			_ = u.nc.SetReadDeadline(time.Time{})
+			continue
 		case err != nil:
 			u.s.dropped("packet", err)
+			if failed {
+				time.Sleep(errorPause)
+			}
+			failed = true
 			continue
 		}
+		failed = false
 		u.bytesIn.Add(int64(n))
 		u.heard.Store(int64(time.Since(launched)))
 		u.guard(func() { u.handle(buf[:n:n], peer) })
@@ -106,7 +119,7 @@ func (u *udpSocket) read() {
 }
 
 func (u *udpSocket) handle(packet []byte, peer *net.UDPAddr) {
-	if ep := u.s.ep.Load(); ep != nil && ep.pool != nil {
+	if ep := u.s.endpoint(); ep != nil && ep.pool != nil {
 		packet = append([]byte(nil), packet...)
 	}
 	pkg := u.s.decodePacket(packet, peer)
@@ -135,7 +148,7 @@ func (u *udpSocket) close()            { u.end(nil); _ = u.nc.Close() }
 func (u *udpSocket) fail(cause error)  { u.end(cause); _ = u.nc.Close() }
 
 func (u *udpSocket) counts() counts {
-	return counts{u.bytesIn.Load(), u.bytesOut.Load(), u.in.Load(), u.out.Load()}
+	return counts{u.bytesIn.Load(), u.bytesOut.Load(), u.in.Load(), u.out.Load(), 0}
 }
 
 func (u *udpSocket) isEnded() bool {

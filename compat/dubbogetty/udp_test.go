@@ -88,12 +88,16 @@ func TestUDPSends(t *testing.T) {
 	_, addr := udpServe(t, with(r))
 	udpConnect(t, addr, 1, with(peers))
 	at, s := receive(t, r.opened, "session"), receive(t, peers.opened, "session")
+	at.SetWriter(codec{write: func(getty.Session, interface{}) ([]byte, error) { return []byte("x\n"), nil }})
 	if _, _, err := at.WritePkg(getty.UDPContext{Pkg: "x"}, 0); !errors.Is(err, getty.ErrNullPeerAddr) {
 		t.Errorf("WritePkg to nobody: %v", err)
 	}
 	for _, s := range []getty.Session{at, s} {
 		if _, _, err := s.WritePkg("x", 0); err == nil {
 			t.Error("WritePkg without a UDPContext succeeds")
+		}
+		if _, _, err := s.WritePkg((*getty.UDPContext)(nil), 0); err == nil {
+			t.Error("WritePkg of a nil *UDPContext succeeds")
 		}
 		if _, err := s.Send([]byte("x")); err == nil {
 			t.Error("Send without a UDPContext succeeds")
@@ -164,7 +168,33 @@ func TestD37ConnectPing(t *testing.T) {
 	wantNone(t, server.errs, "OnError")
 }
 
-// TestUDPEnds: Close ends the endpoint's session, and the session's Close the socket.
+// TestUDPClientWithoutServer: a client opens, and its session outlives that its
+// packets are refused.
+func TestUDPClientWithoutServer(t *testing.T) {
+	s, addr := udpServe(t, with(record()))
+	s.Close()
+	r := record()
+	udpConnect(t, addr, 1, with(r))
+	ss := receive(t, r.opened, "session")
+	for range 5 {
+		_, _, _ = ss.WritePkg(getty.UDPContext{Pkg: "lost"}, 0)
+		time.Sleep(time.Millisecond) // until the refusal is back
+	}
+	server := record()
+	late := getty.NewUDPEndPoint(getty.WithLocalAddress(addr))
+	late.RunEventLoop(with(server))
+	t.Cleanup(late.Close)
+	eventually(t, "a message", func() bool {
+		_, _, _ = ss.WritePkg(getty.UDPContext{Pkg: "found"}, 0)
+		return len(server.messages) > 0
+	})
+	if len(r.errs)+len(r.closed) > 0 {
+		t.Error("the session has ended")
+	}
+}
+
+// TestUDPEnds: Close ends the endpoint's session, and the session's Close the
+// socket, also in NewSessionCallback.
 func TestUDPEnds(t *testing.T) {
 	for name, end := range map[string]func(getty.Server, getty.Session){
 		"endpoint": func(s getty.Server, _ getty.Session) { s.Close() },
@@ -185,6 +215,9 @@ func TestUDPEnds(t *testing.T) {
 		})
 	}
 	r := record()
+	udpServe(t, with(r, getty.Session.Close))
+	receive(t, r.closed, "OnClose of a session that was closed in NewSessionCallback")
+	r = record()
 	_, addr := udpServe(t, with(record()))
 	udpConnect(t, addr, 1, with(r)).Close()
 	receive(t, r.closed, "OnClose of the client")
@@ -205,9 +238,13 @@ func TestUDPPanics(t *testing.T) {
 		t.Errorf("the error is %v", err)
 	}
 	receive(t, r.closed, "OnClose")
-	wantPanic(t, "test", func() {
-		getty.NewUDPEndPoint().RunEventLoop(func(getty.Session) error { return errTest })
-	})
+	for text, setUp := range map[string]getty.NewSessionCallback{
+		"test":           func(getty.Session) error { return errTest },
+		"callback: test": func(getty.Session) error { panic(errTest) },
+		"nil pointer":    nil,
+	} {
+		wantPanic(t, text, func() { getty.NewUDPEndPoint().RunEventLoop(setUp) })
+	}
 }
 
 // TestUDPTaskPool: packets do not alias the buffer then.

@@ -47,17 +47,20 @@ func (s *session) WritePkg(pkg interface{}, timeout time.Duration) (total, sent 
 	if s.IsClosed() {
 		return 0, 0, ErrSessionClosed
 	}
-	b, err := s.encode(pkg)
-	if err != nil {
-		return len(b), 0, err
-	}
 	var to *net.UDPAddr
 	udp := false
 	switch ctx := pkg.(type) {
 	case UDPContext:
 		to, udp = ctx.PeerAddr, true
 	case *UDPContext:
+		if ctx == nil {
+			return 0, 0, errors.New("getty: WritePkg: the *UDPContext is nil")
+		}
 		to, udp = ctx.PeerAddr, true
+	}
+	b, err := s.encode(pkg)
+	if err != nil {
+		return len(b), 0, err
 	}
 	sent, err = s.write(b, nil, udp, to, timeout)
 	return len(b), sent, err
@@ -106,7 +109,7 @@ func (s *session) Send(pkg interface{}) (int, error) {
 	case []byte:
 		return s.write(p, nil, false, nil, 0)
 	case [][]byte:
-		if ep := s.ep.Load(); ep == nil || ep.kind.isStream() {
+		if ep := s.endpoint(); ep == nil || ep.kind.isStream() {
 			n, err := s.write(nil, p, false, nil, 0)
 			if err == nil {
 				s.sentPkgs.Add(int32(min(len(p), 1<<20) - 1)) //nolint:gosec // bounded
@@ -124,7 +127,7 @@ func (s *session) Send(pkg interface{}) (int, error) {
 // write sends bytes, in one slice or several, as one package. udp says that
 // they came in a UDPContext, which sessions over UDP want and others do not take.
 func (s *session) write(b []byte, parts [][]byte, udp bool, to *net.UDPAddr, timeout time.Duration) (int, error) {
-	ep, l := s.ep.Load(), s.link()
+	ep, l := s.endpoint(), s.link()
 	if ep == nil || l == nil {
 		return 0, nil
 	}
@@ -151,7 +154,7 @@ func (s *session) write(b []byte, parts [][]byte, udp bool, to *net.UDPAddr, tim
 // sendEarly keeps what is written in NewSessionCallback until OnOpen.
 func (s *session) sendEarly(f *frame, l link, to *net.UDPAddr, timeout time.Duration) (int, error) {
 	s.mu.Lock()
-	if s.open {
+	if s.open.Load() {
 		s.mu.Unlock()
 		return l.send(f, to, timeout)
 	}
@@ -164,7 +167,7 @@ func (s *session) sendEarly(f *frame, l link, to *net.UDPAddr, timeout time.Dura
 func (s *session) sendEarlier(l link) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.open = true
+	s.open.Store(true)
 	for _, f := range s.early {
 		if _, err := l.send(f, nil, s.set.Load().write); err != nil {
 			return err

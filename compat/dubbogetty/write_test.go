@@ -119,6 +119,72 @@ func TestSetWaitTime(t *testing.T) {
 	wantNone(t, r.errs, "OnError")
 }
 
+// TestSetWaitTimeAfterError: it counts from the next OnCron on if a session ends
+// otherwise than by Close.
+func TestSetWaitTimeAfterError(t *testing.T) {
+	fail := record()
+	fail.onCron = func(getty.Session) { panic(errTest) }
+	s, _ := stalled(t, func(s getty.Session) { s.SetCronPeriod(3_600_000) })
+	s.SetEventListener(fail)
+	begin := time.Now()
+	s.SetCronPeriod(50)
+	if err := receive(t, fail.errs, "OnError"); !errors.Is(err, errTest) {
+		t.Errorf("the error is %v", err)
+	}
+	receive(t, fail.closed, "OnClose")
+	if took := time.Since(begin); took < 200*time.Millisecond || took > 2*time.Second {
+		t.Errorf("OnClose came after %v", took) // two periods and the wait time, 100 ms
+	}
+}
+
+// TestSetReadTimeout bounds the wait for a peer that does not close as well, when
+// it is set in NewSessionCallback and when it is set later.
+func TestSetReadTimeout(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0") // nobody closes what it accepts
+	must(t, err)
+	defer l.Close()
+	set := func(s getty.Session) { s.SetReadTimeout(50 * time.Millisecond) }
+	nothing := func(getty.Session) {}
+	for name, c := range map[string]struct {
+		early, late func(getty.Session)
+		least, most time.Duration
+	}{
+		"early": {set, nothing, 40 * time.Millisecond, 600 * time.Millisecond},
+		"late":  {nothing, set, 40 * time.Millisecond, 600 * time.Millisecond},
+		"never": {nothing, nothing, 900 * time.Millisecond, patience},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := record()
+			ignore := func(s getty.Session) { s.SetAttribute("ignore-reconnect", true) }
+			connect(t, transports[0], l.Addr().String(), 1, with(r, c.early, ignore))
+			s := receive(t, r.opened, "session")
+			c.late(s)
+			_, err := s.WriteBytes([]byte("x\n"))
+			must(t, err)
+			begin := time.Now()
+			s.Close()
+			receive(t, r.closed, "OnClose")
+			if took := time.Since(begin); took < c.least || took > c.most {
+				t.Errorf("OnClose came after %v", took)
+			}
+			wantNone(t, r.errs, "OnError")
+		})
+	}
+}
+
+// TestSetReadTimeoutFlushes: what was written has the wait time nevertheless.
+func TestSetReadTimeoutFlushes(t *testing.T) {
+	s, r := stalled(t)
+	s.SetReadTimeout(10 * time.Millisecond)
+	s.SetWaitTime(400 * time.Millisecond)
+	begin := time.Now()
+	s.Close()
+	receive(t, r.closed, "OnClose")
+	if took := time.Since(begin); took < 390*time.Millisecond {
+		t.Errorf("OnClose came after %v", took)
+	}
+}
+
 // TestWritePkgRefuses what is no package, and goes on.
 func TestWritePkgRefuses(t *testing.T) {
 	eachTransport(t, func(t *testing.T, tr transport) {

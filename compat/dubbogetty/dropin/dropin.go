@@ -17,15 +17,30 @@ import (
 	"sync"
 )
 
-// ReconnectEnv is an environment variable that turns SetReconnectOnEOF on for
-// programs that cannot be changed: "true" or "1".
-const ReconnectEnv = "GETTY_RECONNECT_ON_EOF"
+// Environment variables that turn a choice on for programs that cannot be
+// changed: "true" or "1".
+const (
+	ReconnectEnv     = "GETTY_RECONNECT_ON_EOF" // SetReconnectOnEOF
+	AnyServerNameEnv = "GETTY_ANY_SERVER_NAME"  // SetAnyServerName
+)
 
 var (
 	mu        sync.Mutex
 	reconnect *bool // nil: as the environment says
+	anyName   *bool // likewise
 	origins   []string
 )
+
+// chosen returns what was set last, or what the environment says.
+func chosen(set **bool, env string) bool {
+	mu.Lock()
+	defer mu.Unlock()
+	if *set != nil {
+		return **set
+	}
+	on, err := strconv.ParseBool(os.Getenv(env))
+	return err == nil && on
+}
 
 // SetReconnectOnEOF says whether a client over TCP replaces a session whose
 // peer has closed it in an orderly way. The original does not, and neither does
@@ -40,15 +55,24 @@ func SetReconnectOnEOF(on bool) {
 }
 
 // ReconnectOnEOF returns what was set last, or what the environment says.
-func ReconnectOnEOF() bool {
+func ReconnectOnEOF() bool { return chosen(&reconnect, ReconnectEnv) }
+
+// SetAnyServerName says whether clients over TLS and WSS take a certificate that
+// is for another host than the server's address names, or for none. It must be
+// signed by who is trusted nevertheless. It concerns the configurations that
+// package getty makes: of a ClientTlsConfigBuilder and of NewWSSClient.
+//
+// The original verifies nothing at all, so that certificates without a matching
+// name have gone unnoticed. Mend them if you can: with true whoever has any
+// certificate of the same authority can pass for the server.
+func SetAnyServerName(on bool) {
 	mu.Lock()
 	defer mu.Unlock()
-	if reconnect != nil {
-		return *reconnect
-	}
-	on, err := strconv.ParseBool(os.Getenv(ReconnectEnv))
-	return err == nil && on
+	anyName = &on
 }
+
+// AnyServerName returns what was set last, or what the environment says.
+func AnyServerName() bool { return chosen(&anyName, AnyServerNameEnv) }
 
 // AllowOrigins names the origins, besides the server's own, from which browsers
 // may open WebSocket sessions, such as "https://example.com"; "*" is any, as in

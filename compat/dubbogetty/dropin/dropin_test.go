@@ -7,24 +7,36 @@ import (
 	"testing"
 )
 
-// TestReconnectOnEOF: the environment counts until the first call.
-func TestReconnectOnEOF(t *testing.T) {
-	defer func() { reconnect = nil }()
-	for value, want := range map[string]bool{"": false, "nonsense": false, "0": false, "1": true, "true": true} {
-		t.Setenv(ReconnectEnv, value)
-		if got := ReconnectOnEOF(); got != want {
-			t.Errorf("with %q it is %v", value, got)
-		}
-	}
-	t.Setenv(ReconnectEnv, "1")
-	SetReconnectOnEOF(false)
-	if ReconnectOnEOF() {
-		t.Error("the environment counts more than the call")
-	}
-	SetReconnectOnEOF(true)
-	t.Setenv(ReconnectEnv, "")
-	if !ReconnectOnEOF() {
-		t.Error("the call does not count")
+// TestEnvironment counts until the first call.
+func TestEnvironment(t *testing.T) {
+	for _, c := range []struct {
+		env    string
+		set    func(bool)
+		get    func() bool
+		choice **bool
+	}{
+		{ReconnectEnv, SetReconnectOnEOF, ReconnectOnEOF, &reconnect},
+		{AnyServerNameEnv, SetAnyServerName, AnyServerName, &anyName},
+	} {
+		t.Run(c.env, func(t *testing.T) {
+			defer func() { *c.choice = nil }()
+			for value, want := range map[string]bool{"": false, "nonsense": false, "0": false, "1": true, "true": true} {
+				t.Setenv(c.env, value)
+				if got := c.get(); got != want {
+					t.Errorf("with %q it is %v", value, got)
+				}
+			}
+			t.Setenv(c.env, "1")
+			c.set(false)
+			if c.get() {
+				t.Error("the environment counts more than the call")
+			}
+			c.set(true)
+			t.Setenv(c.env, "")
+			if !c.get() {
+				t.Error("the call does not count")
+			}
+		})
 	}
 }
 
