@@ -66,7 +66,8 @@ var (
 	// ErrGoexit ends a session in one of whose callbacks runtime.Goexit was called.
 	ErrGoexit = errors.New("getty: callback called runtime.Goexit")
 
-	// ErrRateLimit ends a session beyond Limits.Messages or Limits.Bytes.
+	// ErrRateLimit ends a session beyond Limits.Messages or Limits.Bytes, with
+	// Limits.Throttle one that would have to wait too long.
 	ErrRateLimit = errors.New("getty: rate limit")
 
 	// ErrDenied is reported for connections from addresses outside Guard.Access.

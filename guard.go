@@ -48,6 +48,12 @@ type Limits struct {
 	Messages, Bytes Rate
 	// Throttle lets a session beyond Messages or Bytes wait, unread, until it is
 	// within them again. The peer's sends back up then. False: it ends.
+	//
+	// Keepalives are sent meanwhile. The pause counts as silence for IdleTimeout
+	// and Keepalive, so it never is longer than half of IdleTimeout, Misses
+	// intervals of Keepalive, or a minute: a session that would need a longer one
+	// ends with ErrRateLimit. FirstMessageTimeout and MessageTimeout stand still.
+	// Of a peer that has vanished, what it had sent is handled at the rate first.
 	Throttle bool
 
 	// MaxExpansion bounds how many bytes one received byte may stand for, under

@@ -172,7 +172,7 @@ func TestThrottle(t *testing.T) {
 			return s.Send(m)
 		}
 		srv := v.serve(t, r, getty.Config{
-			IdleTimeout: 500 * time.Millisecond,
+			IdleTimeout: 10 * time.Second,
 			Limits:      getty.Limits{Messages: getty.Rate{PerSecond: 1, Burst: 2}, Throttle: true},
 		}, nil)
 		nc := v.dial(t)

@@ -118,11 +118,11 @@ func (c *core) handle() (err error) {
 	if c.lim.messageTimeout > 0 || c.lim.peer.MinRate > 0 {
 		c.notePartial(c.msgsIn.Load() != had)
 	}
-	if err == nil && c.lim.peer.metered() {
-		c.timers.meter.count(c)
-	}
 	if c.timers != nil || c.is(stateMuted) {
 		c.handled.Store(int64(c.ep.now()))
+	}
+	if err == nil && c.lim.peer.metered() {
+		c.timers.meter.count(c)
 	}
 	c.phase.Store(uint32(phaseNone))
 	return err

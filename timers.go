@@ -21,6 +21,7 @@ type timers struct {
 	probeAt time.Duration // when the last one was sent
 	pace    pace          // of the unfinished message; the watch alarm's
 	meter   meter         // the reader's
+	paused  atomic.Int64  // all pauses of a throttled session, the present one in full
 }
 
 // alarm is a timer whose stop waits for a run in progress.
@@ -152,7 +153,7 @@ func (tm *timers) onWatch() time.Duration {
 	}
 	now := c.ep.now()
 	// While a callback runs nothing is read: that is not the peer's silence.
-	busy := phase(c.phase.Load()) != phaseNone
+	busy := phase(c.phase.Load()).callback()
 	next := never
 	if l.idle > 0 {
 		quiet := now - time.Duration(max(c.lastRead.Load(), c.lastSent.Load(), c.handled.Load()))
@@ -177,7 +178,7 @@ func (tm *timers) onWatch() time.Duration {
 		next = min(next, l.messageTimeout-waited)
 	}
 	if first := l.peer.FirstMessageTimeout; first > 0 && c.msgsIn.Load() == 0 {
-		waited := now - c.born
+		waited := now - c.born - time.Duration(tm.paused.Load())
 		if busy {
 			waited = 0
 		}
