@@ -37,7 +37,7 @@ type Limits struct {
 
 	// MinRate is the progress that a peer has to make, in bytes a second over 5 s:
 	// in taking what waits for it, or the session ends with ErrSlowConsumer; and
-	// in sending a message that it has begun, or it ends with ErrMessageTimeout.
+	// in sending one message that it has begun, or it ends with ErrMessageTimeout.
 	// Under TLS and Compression what is taken shows in steps of 64 KiB, which may
 	// take longer to tell. 0: any progress will do. Range: 0 to math.MaxInt32.
 	MinRate int

@@ -20,6 +20,7 @@ type timers struct {
 	probes  int           // keepalives without an answer; the watch alarm's
 	probeAt time.Duration // when the last one was sent
 	pace    pace          // of the unfinished message; the watch alarm's
+	paced   int64         // when that message began
 	meter   meter         // the reader's
 	paused  atomic.Int64  // all pauses of a throttled session, the present one in full
 }
@@ -189,9 +190,11 @@ func (tm *timers) onWatch() time.Duration {
 		next = min(next, first-waited)
 	}
 	if rate := l.peer.MinRate; rate > 0 {
-		if c.partial.Load() == 0 || busy {
-			tm.pace = pace{}
-		} else if tm.pace.slow(c.bytesIn.Load(), rate, now) {
+		began := c.partial.Load()
+		if began == 0 || began != tm.paced || busy {
+			tm.pace, tm.paced = pace{}, began
+		}
+		if began != 0 && !busy && tm.pace.slow(c.bytesIn.Load(), rate, now) {
 			c.cut(fmt.Errorf("%w: fewer than %d bytes a second", ErrMessageTimeout, rate))
 			return 0
 		}
