@@ -59,7 +59,7 @@ func (s *Server[M]) stopListening() {
 }
 
 // acceptedTime is how long what was accepted before the end may take to become
-// a session: it has only to be asked for its address.
+// a session: it has only to be asked for its address, or to send its preface.
 const acceptedTime = time.Second
 
 // bidFarewell has Farewell called for all sessions, those that are still being
@@ -71,6 +71,7 @@ func (s *Server[M]) bidFarewell(ctx context.Context) {
 	accepted, cancel := context.WithTimeout(ctx, acceptedTime)
 	_ = s.accepting.wait(accepted)
 	cancel()
+	s.ep.endPrefaces()
 	s.mu.Lock()
 	if s.told == nil {
 		s.told = make(map[*core]bool)
@@ -148,5 +149,10 @@ func (ep *endpoint) busy() string {
 			names = append(names, fmt.Sprintf("session %d is in %s", c.id, p))
 		}
 	}
+	ep.mu.Lock()
+	if n := len(ep.prefacing); n > 0 {
+		names = append(names, fmt.Sprintf("%d connections are in Preface", n))
+	}
+	ep.mu.Unlock()
 	return strings.Join(append(names, fmt.Sprintf("%d sessions left", len(cs))), ", ")
 }

@@ -32,7 +32,8 @@ type SessionStats struct {
 // Stats is a snapshot of a server's or client's counters since its creation.
 // The sums of bytes and messages cover living and closed sessions.
 type Stats struct {
-	// Sessions are between OnOpen and OnClose now; Opening ones before OnOpen.
+	// Sessions are between OnOpen and OnClose now; Opening ones before OnOpen, a
+	// PrefacedConn's preface included.
 	Sessions, Opening int
 	// Opened and Closed count OnOpen and OnClose.
 	Opened, Closed int64
@@ -85,6 +86,7 @@ func (ep *endpoint) stats() Stats {
 	st.Causes, st.Refusals = maps.Clone(ep.causes), maps.Clone(ep.refusals)
 	st.Opened = ep.opened.Load()
 	st.AcceptErrors = ep.acceptErrors.Load()
+	st.Opening = len(ep.prefacing)
 	for c, listed := range ep.sessions {
 		s := c.stats()
 		st.add(s)
