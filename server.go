@@ -258,7 +258,8 @@ func (s *Server[M]) URLs() []string {
 }
 
 // ListenAndServe listens on the URLs and serves until ctx ends; then it drains
-// like Shutdown within DrainTimeout. It returns nil after a complete drain.
+// like Shutdown, whose closing has DrainTimeout, however long DrainDelay and
+// GracePeriod were. It returns nil after a complete drain.
 func (s *Server[M]) ListenAndServe(ctx context.Context, urls ...string) error {
 	if err := s.Listen(urls...); err != nil {
 		return err
@@ -268,9 +269,11 @@ func (s *Server[M]) ListenAndServe(ctx context.Context, urls ...string) error {
 	case <-s.ep.quit:
 		return ErrServerClosed
 	}
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.ep.cfg.DrainTimeout)
+	ctx = context.WithoutCancel(ctx)
+	s.leave(ctx)
+	drain, cancel := context.WithTimeout(ctx, s.ep.cfg.DrainTimeout)
 	defer cancel()
-	return s.Shutdown(drain)
+	return s.ep.shutdown(drain)
 }
 
 // Sessions iterates over the open sessions, in no order: those whose OnOpen has
