@@ -5,6 +5,7 @@ package getty_test
 import (
 	"context"
 	"errors"
+	"net"
 	"runtime"
 	"strconv"
 	"strings"
@@ -323,4 +324,56 @@ func TestRetire(t *testing.T) {
 			t.Error("sessions are retired that are none of the pool's")
 		}
 	})
+}
+
+// A restart that is told of while the client pauses after a failure spreads, too.
+func TestSpreadThatBeginsInAPause(t *testing.T) {
+	for name, restart := range map[string]func(*getty.Client[string], *session){
+		"Retire":     func(c *getty.Client[string], s *session) { c.Retire(s) },
+		"ErrRestart": func(_ *getty.Client[string], s *session) { s.CloseWithCause(getty.ErrRestart) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inVirtualTime(t, func(t *testing.T, v *virtual) {
+				if v.tls {
+					t.Skip("nothing of it depends on TLS")
+				}
+				url := map[bool]string{false: "tcp://server:1", true: "ws://server:1/"}[v.ws]
+				v.serve(t, record(), getty.Config{}, nil)
+				early := 0
+				for range 20 {
+					var failing atomic.Bool
+					cfg := getty.ClientConfig{PoolSize: 2, Spread: time.Hour, StablePeriod: time.Millisecond}
+					cfg.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+						if failing.Load() {
+							return nil, errNoService
+						}
+						return v.Dial(ctx, network, address)
+					}
+					r := record()
+					c := connected(t, url, r, cfg)
+					one, two := receive(t, r.opened, "OnOpen"), receive(t, r.opened, "OnOpen")
+					time.Sleep(time.Second)
+					failing.Store(true)
+					must(t, one.Close())
+					time.Sleep(1020 * time.Millisecond) // its place is dialed for in vain by now
+					failing.Store(false)
+					if st := c.State(); st.Failures == 0 || st.Dialing != 0 {
+						t.Fatalf("the state is %+v, want a pause", st)
+					}
+					restart(c, two)
+					time.Sleep(5 * time.Second)
+					if c.State().Live == 2 {
+						early++
+					}
+					time.Sleep(time.Hour)
+					if st := c.State(); st.Live != 2 {
+						t.Errorf("the state is %+v after all of Spread", st)
+					}
+				}
+				if early > 2 {
+					t.Errorf("%d of 20 clients came back within 5 s of an hour", early)
+				}
+			})
+		})
+	}
 }
