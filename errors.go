@@ -86,6 +86,13 @@ var (
 	ErrUnsupported = errors.New("getty: not supported by this transport")
 )
 
+// errHandshake and errPreface are what a connection failed in that never was a
+// session, for CauseKind.
+var (
+	errHandshake = errors.New("getty: handshake")
+	errPreface   = errors.New("getty: preface")
+)
+
 // closedError is ErrClosed. It is a type of its own so that net.ErrClosed matches.
 type closedError struct{}
 

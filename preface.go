@@ -135,7 +135,7 @@ func (ep *endpoint) prefaceEnds(c *core, err error) error {
 	}
 	delete(ep.prefacing, c)
 	ep.totals.Failed++
-	return fmt.Errorf("getty: preface: %w", err)
+	return fmt.Errorf("%w: %w", errPreface, err)
 }
 
 // endPrefaces closes the connections whose preface has not come.
