@@ -94,6 +94,9 @@ func (ep *endpoint) enter(c *core) error {
 	var addr netip.Addr
 	if ep.admitted.looks() {
 		addr = addrOf(c.remoteAddr())
+		if !addr.IsValid() { // a preface that told of none lets nobody past
+			addr = addrOf(c.netConn().RemoteAddr())
+		}
 	}
 	ep.mu.Lock()
 	defer ep.mu.Unlock()

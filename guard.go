@@ -12,7 +12,9 @@ import (
 // counted in Stats.Refusals. The zero value refuses nothing.
 type Guard struct {
 	// Access says which addresses may connect. It can be changed while the server
-	// runs. nil: all.
+	// runs. It is not asked about connections without an IP address, such as those
+	// of unix sockets. One whose Preface tells of none goes by its own, here and
+	// for all limits by address. nil: all.
 	Access *AccessList
 
 	// Accepts bounds the connections of a server, AcceptsPerPrefix those of one

@@ -33,7 +33,7 @@ type Preface struct {
 	// copied.
 	Ahead []byte
 	// Local and Remote are the addresses of the session, for Guard and limits by
-	// address, too. nil: those of Conn.
+	// address, too, if Remote is an IP address. nil: those of Conn.
 	Local, Remote net.Addr
 }
 

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -184,6 +185,33 @@ func TestPrefacesCountForMaxSessions(t *testing.T) {
 				write(t, <-first, "hello\n")
 				receive(t, r.messages, "message")
 			}
+		}
+	})
+}
+
+// An address that is none of IP is no way past the guard: the conn's own counts.
+func TestPrefacesWithoutAnIPAddress(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, v *virtual) {
+		v.wrap = func(nc net.Conn) net.Conn {
+			return prefaced{nc, func(net.Conn) (getty.Preface, error) {
+				return getty.Preface{Remote: &net.UnixAddr{Net: "unix", Name: "/tmp/x"}}, nil
+			}}
+		}
+		o, r := observe(), record()
+		list := getty.NewAccessList([]netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, nil)
+		v.serve(t, r, getty.Config{Observer: o, MaxSessionsPerAddr: 1, Guard: getty.Guard{Access: list}}, nil)
+		v.dial(t)
+		if s := receive(t, r.opened, "OnOpen"); s.RemoteAddr().String() != "/tmp/x" {
+			t.Errorf("it comes from %s", s.RemoteAddr())
+		}
+		for _, want := range []error{getty.ErrTooManySessions, getty.ErrDenied} {
+			nc, err := v.Dial(t.Context(), "tcp", "server:1")
+			must(t, err)
+			t.Cleanup(func() { _ = nc.Close() })
+			if err := receive(t, o.failed, "refusal"); !errors.Is(err, want) {
+				t.Errorf("it was refused with %v, want %v", err, want)
+			}
+			list.Set([]netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, nil)
 		}
 	})
 }
