@@ -57,8 +57,8 @@ func (ad *admission) admit(addr netip.Addr, sessions int, now time.Duration) err
 	switch {
 	case addr.IsValid() && !g.Access.Allows(addr):
 		return ErrDenied
-	case cfg.MaxSessions > 0 && sessions >= cfg.MaxSessions:
-		return fmt.Errorf("%w: MaxSessions is %d", ErrTooManySessions, cfg.MaxSessions)
+	case ad.full(sessions) != nil:
+		return ad.full(sessions)
 	case ad.perAddr != nil && addr.IsValid() && ad.perAddr[addr] >= cfg.MaxSessionsPerAddr:
 		return fmt.Errorf("%w: MaxSessionsPerAddr is %d", ErrTooManySessions, cfg.MaxSessionsPerAddr)
 	}
@@ -76,6 +76,14 @@ func (ad *admission) admit(addr netip.Addr, sessions int, now time.Duration) err
 	}
 	if ad.perAddr != nil && addr.IsValid() {
 		ad.perAddr[addr]++
+	}
+	return nil
+}
+
+// full says why there can be no more than so many sessions, if that is so.
+func (ad *admission) full(sessions int) error {
+	if limit := ad.cfg.MaxSessions; limit > 0 && sessions >= limit {
+		return fmt.Errorf("%w: MaxSessions is %d", ErrTooManySessions, limit)
 	}
 	return nil
 }

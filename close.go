@@ -80,7 +80,7 @@ func (c *core) onSilence() {
 		return
 	}
 	left := c.lim.closeTimeout
-	if phase(c.phase.Load()) == phaseNone {
+	if !phase(c.phase.Load()).callback() {
 		left -= c.ep.now() - time.Duration(max(c.lastRead.Load(), c.handled.Load()))
 	}
 	if left > 0 {

@@ -51,8 +51,8 @@ type Config struct {
 	// waits for what the peer has sent before.
 	// 0: 1 s. Range: 1 ms and more.
 	CloseTimeout time.Duration
-	// DrainTimeout bounds the Shutdown that ends ListenAndServe.
-	// 0: 10 s. Range: 1 ms and more.
+	// DrainTimeout bounds how long ListenAndServe takes at its end to flush and
+	// close its sessions, after DrainDelay and GracePeriod. 0: 10 s. Range: 1 ms and more.
 	DrainTimeout time.Duration
 
 	// DrainDelay is how long a server goes on accepting after Shutdown was called

@@ -23,10 +23,10 @@ type compressConn struct {
 	// Owned by the reader; the handshake's goroutine before it.
 	src     window // compressed
 	exp     expander
-	err     error           // of raw or of exp: the reader's last word
-	drained bool            // nothing of src can be expanded without more
-	nothing func(part bool) // called when nothing can be made of what has come; see tlsConn
-	in, out int             // bytes that were expanded, and what became of them
+	err     error                    // of raw or of exp: the reader's last word
+	drained bool                     // nothing of src can be expanded without more
+	nothing func(part bool, got int) // called when nothing can be made of what has come; see tlsConn
+	in, out int                      // bytes that were expanded, and what became of them
 
 	// Owned by the writer.
 	cur   *bufpool.Buf // compressed; cur.B[off:] is left
@@ -91,12 +91,14 @@ func (c *compressConn) readPreamble(client bool) (Compression, error) {
 }
 
 func (c *compressConn) read(in *window) error {
-	before := in.len()
+	before, got := in.len(), 0
 	for {
 		if c.drained && c.err == nil {
 			c.exp.rest()
 			in.park()
+			had := c.src.len()
 			c.err = c.raw.read(&c.src)
+			got += c.src.len() - had
 		}
 		c.expand(in, before+maxBatch)
 		switch {
@@ -107,7 +109,7 @@ func (c *compressConn) read(in *window) error {
 			c.src.release()
 			return c.err
 		case c.nothing != nil:
-			c.nothing(c.src.len() > 0 || !c.exp.whole())
+			c.nothing(c.src.len() > 0 || !c.exp.whole(), got)
 		}
 	}
 }

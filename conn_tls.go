@@ -31,9 +31,10 @@ type tlsConn struct {
 	// It is reported when that has left. Owned by the writer.
 	taken int
 	// control is called by the reader when TLS wants to send by itself, nothing when
-	// what has come is not plaintext: with part, since a record is incomplete.
+	// what has come, got bytes since there was some, is no plaintext: with part, since
+	// a record is incomplete.
 	control func()
-	nothing func(part bool)
+	nothing func(part bool, got int)
 }
 
 // maxControl is how much TLS may want to send by itself while the peer does not
@@ -68,11 +69,13 @@ func tlsHandshake(raw conn, in window, cfg *tls.Config, client bool) (*tlsConn, 
 }
 
 func (c *tlsConn) read(in *window) error {
-	before := in.len()
+	before, got := in.len(), 0
 	for {
 		if c.drained {
 			in.park()
+			had := c.shim.in.len()
 			c.shim.fill()
+			got += c.shim.in.len() - had
 		}
 		err := c.decrypt(in, before+maxBatch)
 		c.drained = err == errAgain
@@ -89,7 +92,7 @@ func (c *tlsConn) read(in *window) error {
 			c.shim.in.release()
 			return err
 		case c.nothing != nil:
-			c.nothing(c.shim.in.len() > 0)
+			c.nothing(c.shim.in.len() > 0, got)
 		}
 	}
 }

@@ -36,14 +36,15 @@ type endpoint struct {
 	opened       atomic.Int64
 	acceptErrors atomic.Int64
 
-	mu       sync.Mutex
-	sessions map[*core]bool // true: listed
-	admitted admission
-	closing  bool
-	totals   Stats
-	causes   map[string]int64
-	refusals map[string]int64
-	own      map[Compression]*format // of sessions with a compression of their own
+	mu        sync.Mutex
+	sessions  map[*core]bool // true: listed
+	prefacing map[*core]*prefacing
+	admitted  admission
+	closing   bool
+	totals    Stats
+	causes    map[string]int64
+	refusals  map[string]int64
+	own       map[Compression]*format // of sessions with a compression of their own
 }
 
 // init completes and checks the configuration.
@@ -66,6 +67,7 @@ func (ep *endpoint) init(cfg Config, prefix string) error {
 	ep.format = newFormat(cfg.Compression, cfg.Limits.MaxExpansion)
 	ep.quit = make(chan struct{})
 	ep.sessions = make(map[*core]bool)
+	ep.prefacing = make(map[*core]*prefacing)
 	ep.causes = make(map[string]int64)
 	ep.refusals = make(map[string]int64)
 	return nil
@@ -92,13 +94,17 @@ func (ep *endpoint) enter(c *core) error {
 	var addr netip.Addr
 	if ep.admitted.looks() {
 		addr = addrOf(c.remoteAddr())
+		if !addr.IsValid() { // a preface that told of none lets nobody past
+			addr = addrOf(c.netConn().RemoteAddr())
+		}
 	}
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
+	delete(ep.prefacing, c)
 	if ep.closing {
 		return ErrShutdown
 	}
-	if err := ep.admitted.admit(addr, len(ep.sessions), ep.now()); err != nil {
+	if err := ep.admitted.admit(addr, ep.places(), ep.now()); err != nil {
 		ep.totals.Rejected++
 		return err
 	}
@@ -215,9 +221,10 @@ func (ep *endpoint) stop() { ep.stopOnce.Do(func() { close(ep.quit) }) }
 func (ep *endpoint) refuse() {
 	ep.stop()
 	ep.mu.Lock()
-	defer ep.mu.Unlock()
 	ep.closing = true
 	ep.stopWorkers()
+	ep.mu.Unlock()
+	ep.endPrefaces()
 }
 
 // stopWorkers is called with mu held when the endpoint begins to close and when

@@ -66,7 +66,8 @@ var (
 	// ErrGoexit ends a session in one of whose callbacks runtime.Goexit was called.
 	ErrGoexit = errors.New("getty: callback called runtime.Goexit")
 
-	// ErrRateLimit ends a session beyond Limits.Messages or Limits.Bytes.
+	// ErrRateLimit ends a session beyond Limits.Messages or Limits.Bytes, with
+	// Limits.Throttle one that would have to wait too long.
 	ErrRateLimit = errors.New("getty: rate limit")
 
 	// ErrDenied is reported for connections from addresses outside Guard.Access.
@@ -83,6 +84,13 @@ var (
 	ErrSelfConnect = errors.New("getty: connected to itself")
 	// ErrUnsupported is returned by calls that a session's transport has nothing for.
 	ErrUnsupported = errors.New("getty: not supported by this transport")
+)
+
+// errHandshake and errPreface are what a connection failed in that never was a
+// session, for CauseKind.
+var (
+	errHandshake = errors.New("getty: handshake")
+	errPreface   = errors.New("getty: preface")
 )
 
 // closedError is ErrClosed. It is a type of its own so that net.ErrClosed matches.

@@ -5,8 +5,10 @@ package getty_test
 import (
 	"context"
 	"errors"
+	"net"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -14,6 +16,7 @@ import (
 	"time"
 
 	"github.com/getty-net/getty"
+	"github.com/getty-net/getty/gettytest"
 )
 
 // The order of Shutdown: readiness, listeners, farewell, close.
@@ -168,10 +171,43 @@ func TestFarewellOfOddSessions(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
 		begin := v.since()
-		if err := srv.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) || v.since()-begin != 3*time.Second {
-			t.Errorf("Shutdown returned %v after %v", err, v.since()-begin)
+		const closeTimeout = time.Second
+		if err := srv.Shutdown(ctx); err != nil || v.since()-begin != 3*time.Second/2+closeTimeout {
+			t.Errorf("Shutdown returned %v after %v, want half of its time for closing", err, v.since()-begin)
 		}
 	})
+}
+
+// What was accepted is flushed within DrainTimeout, whatever came before.
+func TestDrainTimeoutIsForTheFlush(t *testing.T) {
+	const size = 512 << 10
+	for name, farewell := range map[string]func(*session){"at once": nil, "farewell": func(*session) {}} {
+		t.Run(name, func(t *testing.T) {
+			inVirtualTime(t, func(t *testing.T, v *virtual) {
+				v.SetFaults(gettytest.Faults{Buffer: 4 << 10})
+				r := record()
+				srv := waving(v, t, r, getty.Config{
+					DrainDelay: time.Hour, GracePeriod: time.Hour, DrainTimeout: time.Second, WriteTimeout: 24 * time.Hour,
+				}, farewell)
+				nc := v.dial(t)
+				must(t, receive(t, r.opened, "OnOpen").Send(strings.Repeat("x", size)))
+				ctx, cancel := context.WithCancel(t.Context())
+				down := make(chan error, 1)
+				go func() { down <- srv.ListenAndServe(ctx) }()
+				cancel()
+				time.Sleep(time.Hour + time.Second/2)
+				if farewell != nil {
+					time.Sleep(time.Hour)
+				}
+				tp := v.tape(nc)
+				if got := strings.Count(tp.text(), "x"); got != size {
+					t.Errorf("the peer got %d bytes, want %d", got, size)
+				}
+				must(t, nc.Close())
+				must(t, receive(t, down, "return of ListenAndServe"))
+			})
+		})
+	}
 }
 
 // Clients of a server that restarts come back one by one, not all at once.
@@ -326,4 +362,56 @@ func TestRetire(t *testing.T) {
 			t.Error("sessions are retired that are none of the pool's")
 		}
 	})
+}
+
+// A restart that is told of while the client pauses after a failure spreads, too.
+func TestSpreadThatBeginsInAPause(t *testing.T) {
+	for name, restart := range map[string]func(*getty.Client[string], *session){
+		"Retire":     func(c *getty.Client[string], s *session) { c.Retire(s) },
+		"ErrRestart": func(_ *getty.Client[string], s *session) { s.CloseWithCause(getty.ErrRestart) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inVirtualTime(t, func(t *testing.T, v *virtual) {
+				if v.tls {
+					t.Skip("nothing of it depends on TLS")
+				}
+				url := map[bool]string{false: "tcp://server:1", true: "ws://server:1/"}[v.ws]
+				v.serve(t, record(), getty.Config{}, nil)
+				early := 0
+				for range 20 {
+					var failing atomic.Bool
+					cfg := getty.ClientConfig{PoolSize: 2, Spread: time.Hour, StablePeriod: time.Millisecond}
+					cfg.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+						if failing.Load() {
+							return nil, errNoService
+						}
+						return v.Dial(ctx, network, address)
+					}
+					r := record()
+					c := connected(t, url, r, cfg)
+					one, two := receive(t, r.opened, "OnOpen"), receive(t, r.opened, "OnOpen")
+					time.Sleep(time.Second)
+					failing.Store(true)
+					must(t, one.Close())
+					time.Sleep(1020 * time.Millisecond) // its place is dialed for in vain by now
+					failing.Store(false)
+					if st := c.State(); st.Failures == 0 || st.Dialing != 0 {
+						t.Fatalf("the state is %+v, want a pause", st)
+					}
+					restart(c, two)
+					time.Sleep(5 * time.Second)
+					if c.State().Live == 2 {
+						early++
+					}
+					time.Sleep(time.Hour)
+					if st := c.State(); st.Live != 2 {
+						t.Errorf("the state is %+v after all of Spread", st)
+					}
+				}
+				if early > 2 {
+					t.Errorf("%d of 20 clients came back within 5 s of an hour", early)
+				}
+			})
+		})
+	}
 }

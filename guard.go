@@ -12,7 +12,9 @@ import (
 // counted in Stats.Refusals. The zero value refuses nothing.
 type Guard struct {
 	// Access says which addresses may connect. It can be changed while the server
-	// runs. nil: all.
+	// runs. It is not asked about connections without an IP address, such as those
+	// of unix sockets. One whose Preface tells of none goes by its own, here and
+	// for all limits by address. nil: all.
 	Access *AccessList
 
 	// Accepts bounds the connections of a server, AcceptsPerPrefix those of one
@@ -37,7 +39,7 @@ type Limits struct {
 
 	// MinRate is the progress that a peer has to make, in bytes a second over 5 s:
 	// in taking what waits for it, or the session ends with ErrSlowConsumer; and
-	// in sending a message that it has begun, or it ends with ErrMessageTimeout.
+	// in sending one message that it has begun, or it ends with ErrMessageTimeout.
 	// Under TLS and Compression what is taken shows in steps of 64 KiB, which may
 	// take longer to tell. 0: any progress will do. Range: 0 to math.MaxInt32.
 	MinRate int
@@ -48,6 +50,12 @@ type Limits struct {
 	Messages, Bytes Rate
 	// Throttle lets a session beyond Messages or Bytes wait, unread, until it is
 	// within them again. The peer's sends back up then. False: it ends.
+	//
+	// Keepalives are sent meanwhile. The pause counts as silence for IdleTimeout
+	// and Keepalive, so it never is longer than half of IdleTimeout, Misses
+	// intervals of Keepalive, or a minute: a session that would need a longer one
+	// ends with ErrRateLimit. FirstMessageTimeout and MessageTimeout stand still.
+	// Of a peer that has vanished, what it had sent is handled at the rate first.
 	Throttle bool
 
 	// MaxExpansion bounds how many bytes one received byte may stand for, under

@@ -100,6 +100,23 @@ func TestMinRateOfSending(t *testing.T) {
 	})
 }
 
+// Two messages that are unfinished when somebody looks are not one that is slow.
+func TestMinRateIsOfOneMessage(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, v *virtual) {
+		r := record()
+		v.serve(t, r, getty.Config{Limits: getty.Limits{MinRate: 100}}, nil)
+		nc := v.dial(t)
+		time.Sleep(990 * time.Millisecond)
+		for range 100 { // of 60 bytes a second, each line within 20 ms
+			write(t, nc, strings.Repeat("x", 30))
+			time.Sleep(20 * time.Millisecond)
+			write(t, nc, strings.Repeat("x", 29)+"\n")
+			time.Sleep(980 * time.Millisecond)
+			wantOpen(t, r)
+		}
+	})
+}
+
 func TestMinRateOfReceiving(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T, v *virtual) {
 		r := record()
@@ -172,7 +189,7 @@ func TestThrottle(t *testing.T) {
 			return s.Send(m)
 		}
 		srv := v.serve(t, r, getty.Config{
-			IdleTimeout: 500 * time.Millisecond,
+			IdleTimeout: 10 * time.Second,
 			Limits:      getty.Limits{Messages: getty.Rate{PerSecond: 1, Burst: 2}, Throttle: true},
 		}, nil)
 		nc := v.dial(t)

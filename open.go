@@ -24,7 +24,7 @@ func (c *core) start(cfg *tls.Config, client bool) (err error) {
 		err = c.guard(phaseNone, func() error { return c.handshake(cfg, client) })
 		if err != nil {
 			configured = true
-			return c.abandon(fmt.Errorf("getty: handshake: %w", err))
+			return c.abandon(fmt.Errorf("%w: %w", errHandshake, err))
 		}
 	}
 	err = c.guard(phaseConfigure, c.top.configure)

@@ -18,7 +18,9 @@ type PrefacedConn interface {
 
 	// Preface reads what stands in front. It is called once, before TLS and any
 	// other handshake, on a goroutine of its own, and must return when the conn is
-	// closed, as happens after HandshakeTimeout. An error ends the connection.
+	// closed, as happens after HandshakeTimeout and at the end of the server. An
+	// error ends the connection. It takes one of MaxSessions meanwhile and is
+	// counted in Stats.Opening.
 	Preface() (Preface, error)
 }
 
@@ -31,7 +33,7 @@ type Preface struct {
 	// copied.
 	Ahead []byte
 	// Local and Remote are the addresses of the session, for Guard and limits by
-	// address, too. nil: those of Conn.
+	// address, too, if Remote is an IP address. nil: those of Conn.
 	Local, Remote net.Addr
 }
 
@@ -64,14 +66,24 @@ func (c *core) needOrigin() *origin {
 	return c.origin
 }
 
+// prefacing is a connection whose preface is being read.
+type prefacing struct {
+	nc    net.Conn
+	ended bool // by Shutdown or Close
+}
+
 // accept gives a session the conn that was accepted, behind its preface.
 func (c *core) accept(nc net.Conn) (err error) {
+	c.conn = newStreamConn(nc)
 	p, ok := nc.(PrefacedConn)
 	if !ok {
-		c.conn = newStreamConn(nc)
 		return nil
 	}
+	if err := c.ep.prefaceBegins(c, nc); err != nil {
+		return err
+	}
 	timeout := time.AfterFunc(c.ep.cfg.HandshakeTimeout, func() { _ = nc.Close() })
+	err = ErrGoexit // unless Preface returns
 	defer func() {
 		if r := recover(); r != nil {
 			err = &PanicError{Value: r, Stack: debug.Stack()}
@@ -79,18 +91,15 @@ func (c *core) accept(nc net.Conn) (err error) {
 		if !timeout.Stop() {
 			err = ErrHandshakeTimeout
 		}
-		if err != nil {
-			err = fmt.Errorf("getty: preface: %w", err)
-		}
+		err = c.ep.prefaceEnds(c, err)
 	}()
 	pre, err := p.Preface()
 	if err != nil {
 		return err
 	}
-	if pre.Conn == nil {
-		pre.Conn = nc
+	if pre.Conn != nil {
+		c.conn = newStreamConn(pre.Conn)
 	}
-	c.conn = newStreamConn(pre.Conn)
 	if pre.Local != nil || pre.Remote != nil {
 		o := c.needOrigin()
 		o.local, o.remote = pre.Local, pre.Remote
@@ -98,3 +107,50 @@ func (c *core) accept(nc net.Conn) (err error) {
 	c.in.add(pre.Ahead)
 	return nil
 }
+
+// prefaceBegins takes a place among the sessions for a connection.
+func (ep *endpoint) prefaceBegins(c *core, nc net.Conn) error {
+	ep.mu.Lock()
+	defer ep.mu.Unlock()
+	if ep.closing {
+		return ErrShutdown
+	}
+	if err := ep.admitted.full(ep.places()); err != nil {
+		ep.totals.Rejected++
+		return err
+	}
+	ep.prefacing[c] = &prefacing{nc: nc}
+	return nil
+}
+
+// prefaceEnds keeps the place until the session enters, unless it has failed.
+func (ep *endpoint) prefaceEnds(c *core, err error) error {
+	ep.mu.Lock()
+	defer ep.mu.Unlock()
+	if ep.prefacing[c].ended {
+		err = ErrShutdown
+	}
+	if err == nil {
+		return nil
+	}
+	delete(ep.prefacing, c)
+	ep.totals.Failed++
+	return fmt.Errorf("%w: %w", errPreface, err)
+}
+
+// endPrefaces closes the connections whose preface has not come.
+func (ep *endpoint) endPrefaces() {
+	ep.mu.Lock()
+	var conns []net.Conn
+	for _, p := range ep.prefacing {
+		p.ended = true
+		conns = append(conns, p.nc)
+	}
+	ep.mu.Unlock()
+	for _, nc := range conns {
+		_ = nc.Close()
+	}
+}
+
+// places is how many of MaxSessions are taken. It is called with mu held.
+func (ep *endpoint) places() int { return len(ep.sessions) + len(ep.prefacing) }

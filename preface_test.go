@@ -3,8 +3,13 @@
 package getty_test
 
 import (
+	"context"
 	"errors"
 	"net"
+	"net/netip"
+	"runtime"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -33,6 +38,10 @@ func TestPrefaceIsBoundedAndIsolated(t *testing.T) {
 		"panic": {
 			func(net.Conn) (getty.Preface, error) { panic(failure) },
 			func(err error) bool { return errors.As(err, new(*getty.PanicError)) && errors.Is(err, failure) },
+		},
+		"exit": {
+			func(net.Conn) (getty.Preface, error) { runtime.Goexit(); panic("unreachable") },
+			func(err error) bool { return errors.Is(err, getty.ErrGoexit) },
 		},
 		"silence": {
 			func(nc net.Conn) (getty.Preface, error) {
@@ -73,4 +82,136 @@ func TestPrefaceIsBoundedAndIsolated(t *testing.T) {
 			})
 		})
 	}
+}
+
+// silence is a Preface that waits until the conn is closed.
+func silence(nc net.Conn) (getty.Preface, error) {
+	_, err := nc.Read(make([]byte, 1))
+	return getty.Preface{}, err
+}
+
+// Connections in their preface are closed with the server.
+func TestPrefacesEndWithTheServer(t *testing.T) {
+	for name, end := range map[string]func(*getty.Server[string], context.Context) error{
+		"Shutdown": (*getty.Server[string]).Shutdown,
+		"Close":    func(s *getty.Server[string], _ context.Context) error { return s.Close() },
+		"Farewell": func(s *getty.Server[string], ctx context.Context) error {
+			s.Farewell = func(*session) {}
+			return s.Shutdown(ctx)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inVirtualTime(t, func(t *testing.T, v *virtual) {
+				o := observe()
+				v.wrap = func(nc net.Conn) net.Conn { return prefaced{nc, silence} }
+				srv := v.serve(t, record(), getty.Config{Observer: o, HandshakeTimeout: time.Hour}, nil)
+				nc, err := v.Dial(t.Context(), "tcp", "server:1")
+				must(t, err)
+				synctest.Wait()
+				if st := srv.Stats(); st.Opening != 1 || st.Sessions != 0 {
+					t.Errorf("the statistics are %+v", st)
+				}
+				begin := v.since()
+				must(t, end(srv, t.Context()))
+				if took := v.since() - begin; took > time.Second {
+					t.Errorf("it took %v", took)
+				}
+				if err := receive(t, o.failed, "failure"); !errors.Is(err, getty.ErrShutdown) {
+					t.Errorf("it failed with %v", err)
+				}
+				if _, err := nc.Read(make([]byte, 1)); err == nil {
+					t.Error("the connection is open")
+				}
+				if st := srv.Stats(); st.Opening != 0 || st.Failed != 1 {
+					t.Errorf("the statistics are %+v", st)
+				}
+			})
+		})
+	}
+}
+
+// One that does not return is named.
+func TestShutdownNamesPrefaces(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, v *virtual) {
+		leave := make(chan struct{})
+		v.wrap = func(nc net.Conn) net.Conn {
+			return prefaced{nc, func(net.Conn) (getty.Preface, error) { <-leave; return getty.Preface{}, nil }}
+		}
+		srv := v.serve(t, record(), getty.Config{}, nil)
+		_, err := v.Dial(t.Context(), "tcp", "server:1")
+		must(t, err)
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := srv.Shutdown(ctx); err == nil || !strings.Contains(err.Error(), "1 connections are in Preface") {
+			t.Errorf("Shutdown returned %v", err)
+		}
+		close(leave)
+	})
+}
+
+// They take the places of sessions, and keep theirs when they become one.
+func TestPrefacesCountForMaxSessions(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, v *virtual) {
+		var going atomic.Bool
+		goOn := make(chan struct{})
+		v.wrap = func(nc net.Conn) net.Conn {
+			return prefaced{nc, func(net.Conn) (getty.Preface, error) {
+				if !going.Load() {
+					<-goOn
+				}
+				return getty.Preface{}, nil
+			}}
+		}
+		o, r := observe(), record()
+		srv := v.serve(t, r, getty.Config{MaxSessions: 1, Observer: o}, nil)
+		first := make(chan net.Conn)
+		go func() { first <- v.dial(t) }()
+		time.Sleep(time.Second)
+		for range 2 {
+			nc, err := v.Dial(t.Context(), "tcp", "server:1")
+			must(t, err)
+			if _, err := nc.Read(make([]byte, 1)); err == nil {
+				t.Error("the connection is open")
+			}
+			if err := receive(t, o.failed, "refusal"); !errors.Is(err, getty.ErrTooManySessions) {
+				t.Errorf("it was refused with %v", err)
+			}
+			if st := srv.Stats(); st.Rejected == 0 || st.Failed != 0 || st.Opening+st.Sessions != 1 {
+				t.Errorf("the statistics are %+v", st)
+			}
+			if !going.Swap(true) {
+				close(goOn)
+				write(t, <-first, "hello\n")
+				receive(t, r.messages, "message")
+			}
+		}
+	})
+}
+
+// An address that is none of IP is no way past the guard: the conn's own counts.
+func TestPrefacesWithoutAnIPAddress(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, v *virtual) {
+		v.wrap = func(nc net.Conn) net.Conn {
+			return prefaced{nc, func(net.Conn) (getty.Preface, error) {
+				return getty.Preface{Remote: &net.UnixAddr{Net: "unix", Name: "/tmp/x"}}, nil
+			}}
+		}
+		o, r := observe(), record()
+		list := getty.NewAccessList([]netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, nil)
+		v.serve(t, r, getty.Config{Observer: o, MaxSessionsPerAddr: 1, Guard: getty.Guard{Access: list}}, nil)
+		v.dial(t)
+		if s := receive(t, r.opened, "OnOpen"); s.RemoteAddr().String() != "/tmp/x" {
+			t.Errorf("it comes from %s", s.RemoteAddr())
+		}
+		for _, want := range []error{getty.ErrTooManySessions, getty.ErrDenied} {
+			nc, err := v.Dial(t.Context(), "tcp", "server:1")
+			must(t, err)
+			t.Cleanup(func() { _ = nc.Close() })
+			if err := receive(t, o.failed, "refusal"); !errors.Is(err, want) {
+				t.Errorf("it was refused with %v, want %v", err, want)
+			}
+			list.Set([]netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, nil)
+		}
+	})
 }

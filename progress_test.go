@@ -112,6 +112,27 @@ func TestMessageTimeoutOfAPartOfARecord(t *testing.T) {
 	})
 }
 
+// So is the rate of a message: what is inside of a record counts as it comes.
+func TestMinRateOfAPartOfARecord(t *testing.T) {
+	for rate, want := range map[int]error{5: nil, 50: getty.ErrMessageTimeout} { // it comes at 10
+		converted(t, getty.Config{Limits: getty.Limits{MinRate: rate}}, func(t *testing.T, v *virtual, r *recorder, nc net.Conn) {
+			gone := make(chan struct{})
+			go func() {
+				defer close(gone)
+				_, _ = io.WriteString(nc, noise(500)+"\n")
+			}()
+			<-gone
+			synctest.Wait()
+			if want == nil {
+				wantOpen(t, r)
+				receive(t, r.messages, "message")
+				return
+			}
+			wantCause(t, receive(t, r.closed, "OnClose"), want)
+		})
+	}
+}
+
 // A whole record without plaintext, or one that was completed, is no unfinished message.
 func TestMessageTimeoutIsOverWithTheRecord(t *testing.T) {
 	converted(t, getty.Config{MessageTimeout: 30 * time.Second}, func(t *testing.T, v *virtual, r *recorder, nc net.Conn) {

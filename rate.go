@@ -71,16 +71,39 @@ func (m *meter) count(c *core) {
 	m.seenM, m.seenB = msgs, bytes
 	switch {
 	case over == 0:
-		return
 	case !l.Throttle:
 		c.cut(fmt.Errorf("%w: more than %d %s a second", ErrRateLimit, rate, what))
-		return
+	case over > c.lim.longestPause():
+		c.cut(fmt.Errorf("%w: %d %s a second would take a pause of %v", ErrRateLimit, rate, what, over))
+	default:
+		c.pause(over)
 	}
+}
+
+// maxPause is the longest pause of a throttled session.
+const maxPause = time.Minute
+
+// longestPause is how long a session may be left unread. Afterwards there must be
+// time to read what tells that its peer is alive.
+func (l *limits) longestPause() time.Duration {
+	probes := min(orNever(l.keepInterval), maxPause) * time.Duration(max(l.keepMisses, 1))
+	return min(maxPause, orNever(l.idle)/2, probes)
+}
+
+// pause leaves the session unread. Limits of time that the peer can keep only
+// by being read stand still.
+func (c *core) pause(d time.Duration) {
+	if c.partial.Load() != 0 {
+		c.partial.Add(int64(d))
+	}
+	c.timers.paused.Add(int64(d))
+	c.in.hint = 0 // the less is read at once, the shorter are the pauses
+	c.in.park()
 	// What the session has to send meanwhile must not wait, too.
 	c.collect.Store(false)
 	_ = c.flush()
 	c.phase.Store(uint32(phaseThrottled))
-	t := time.NewTimer(over)
+	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:

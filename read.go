@@ -64,6 +64,9 @@ func (c *core) readAll() error {
 			}
 			c.bytesIn.Add(int64(c.in.len() - had - c.in.headers))
 			c.in.headers = 0
+			if c.lim.peer.MinRate > 0 {
+				c.timers.inside.Store(0)
+			}
 		}
 		ready = false
 		now := c.ep.now()
@@ -81,11 +84,14 @@ func (c *core) readAll() error {
 	}
 }
 
-// nothingYet is called by a conn that has read what it cannot hand over: the
-// peer is alive. part: it is the part of a whole, such as a record of TLS, and so
-// perhaps of a message.
-func (c *core) nothingYet(part bool) {
+// nothingYet is called by a conn that has got bytes which it cannot hand over:
+// the peer is alive. part: they are the part of a whole, such as a record of TLS,
+// and so perhaps of a message.
+func (c *core) nothingYet(part bool, got int) {
 	c.touchRead()
+	if c.lim.peer.MinRate > 0 && c.timers != nil {
+		c.timers.inside.Store(int64(got))
+	}
 	switch {
 	case c.lim.messageTimeout == 0 && c.lim.peer.MinRate == 0:
 	case part:
@@ -132,11 +138,11 @@ func (c *core) handle() (err error) {
 	if c.lim.messageTimeout > 0 || c.lim.peer.MinRate > 0 {
 		c.notePartial(c.msgsIn.Load() != had)
 	}
-	if err == nil && c.lim.peer.metered() && c.delivers() {
-		c.timers.meter.count(c)
-	}
 	if c.timers != nil || c.is(stateMuted) {
 		c.handled.Store(int64(c.ep.now()))
+	}
+	if err == nil && c.lim.peer.metered() && c.delivers() {
+		c.timers.meter.count(c)
 	}
 	c.phase.Store(uint32(phaseNone))
 	return err

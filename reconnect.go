@@ -84,10 +84,20 @@ func (p *pool) workOnce() bool {
 		}
 		return true
 	}
-	if p.sleep(pause) {
-		p.dialRound()
+	for p.sleep(pause) {
+		// The server may have said during the pause that it restarts.
+		if pause = p.spreadLeft(); pause <= 0 {
+			p.dialRound()
+			break
+		}
 	}
 	return true
+}
+
+func (p *pool) spreadLeft() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.rec.spreadTo - p.ep.now()
 }
 
 // spread has this client wait for its part of Spread, beginning now. It is

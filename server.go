@@ -216,20 +216,29 @@ func (s *Server[M]) admit(nc net.Conn, t *target, cfg *tls.Config) {
 	defer s.ep.g.done()
 	ss := s.session(t.kind, nil)
 	ss.frameFor(t, false)
-	err := ss.accept(nc)
-	if err != nil {
-		s.ep.lost(t.kind, nc.RemoteAddr(), err)
-	} else if err = s.ep.enter(&ss.core); err != nil {
-		// Accepted and closed: the peer learns at once that there is no room.
-		s.ep.failed(t.kind, ss.remoteAddr(), err)
+	if s.enters(ss, nc) {
+		_ = ss.start(cfg, false)
 	}
-	s.accepting.done()
-	if err != nil {
-		ss.in.release()
-		_ = nc.Close()
-		return
+}
+
+// enters gives a session its connection and has it entered, or refused.
+func (s *Server[M]) enters(ss *Session[M], nc net.Conn) bool {
+	err := ErrGoexit // unless Preface returns
+	defer func() {
+		if err != nil {
+			s.ep.failed(ss.kind, ss.remoteAddr(), err)
+		}
+		s.accepting.done()
+		if err != nil {
+			// Accepted and closed: the peer learns at once that there is no room.
+			ss.in.release()
+			_ = nc.Close()
+		}
+	}()
+	if err = ss.accept(nc); err == nil {
+		err = s.ep.enter(&ss.core)
 	}
-	_ = ss.start(cfg, false)
+	return err == nil
 }
 
 // Addrs returns the addresses that the server has listened on, in the order of
@@ -249,7 +258,8 @@ func (s *Server[M]) URLs() []string {
 }
 
 // ListenAndServe listens on the URLs and serves until ctx ends; then it drains
-// like Shutdown within DrainTimeout. It returns nil after a complete drain.
+// like Shutdown, whose closing has DrainTimeout, however long DrainDelay and
+// GracePeriod were. It returns nil after a complete drain.
 func (s *Server[M]) ListenAndServe(ctx context.Context, urls ...string) error {
 	if err := s.Listen(urls...); err != nil {
 		return err
@@ -259,9 +269,11 @@ func (s *Server[M]) ListenAndServe(ctx context.Context, urls ...string) error {
 	case <-s.ep.quit:
 		return ErrServerClosed
 	}
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.ep.cfg.DrainTimeout)
+	ctx = context.WithoutCancel(ctx)
+	s.leave(ctx)
+	drain, cancel := context.WithTimeout(ctx, s.ep.cfg.DrainTimeout)
 	defer cancel()
-	return s.Shutdown(drain)
+	return s.ep.shutdown(drain)
 }
 
 // Sessions iterates over the open sessions, in no order: those whose OnOpen has

@@ -19,12 +19,19 @@ func (s *Server[M]) Ready() bool { return !s.leaving.Load() }
 // goes on for up to Config.GracePeriod. Then each is closed like by
 // Session.Close with the cause ErrShutdown: what was accepted is flushed, and a
 // WebSocket peer is told CloseServiceRestart. At last it waits for all
-// callbacks, workers and goroutines.
+// callbacks, workers and goroutines. Of the time that a deadline of ctx leaves
+// after the delay, sessions go on for half at most: the rest is for closing.
 //
 // After a nil error nothing of the server runs. When ctx ends first, sessions
 // left are cut, and the error names the callbacks that are still running; so
 // does a Shutdown from inside a callback, which waits for itself.
 func (s *Server[M]) Shutdown(ctx context.Context) error {
+	s.leave(ctx)
+	return s.ep.shutdown(ctx)
+}
+
+// leave is what comes before the sessions are closed.
+func (s *Server[M]) leave(ctx context.Context) {
 	if !s.leaving.Swap(true) && s.ep.cfg.DrainDelay > 0 {
 		delay, cancel := context.WithTimeout(ctx, s.ep.cfg.DrainDelay)
 		select {
@@ -36,7 +43,6 @@ func (s *Server[M]) Shutdown(ctx context.Context) error {
 	s.stopListening()
 	s.bidFarewell(ctx)
 	s.ep.refuse()
-	return s.ep.shutdown(ctx)
 }
 
 // Close stops listening and cuts every session with the cause ErrShutdown,
@@ -59,7 +65,7 @@ func (s *Server[M]) stopListening() {
 }
 
 // acceptedTime is how long what was accepted before the end may take to become
-// a session: it has only to be asked for its address.
+// a session: it has only to be asked for its address, or to send its preface.
 const acceptedTime = time.Second
 
 // bidFarewell has Farewell called for all sessions, those that are still being
@@ -71,6 +77,7 @@ func (s *Server[M]) bidFarewell(ctx context.Context) {
 	accepted, cancel := context.WithTimeout(ctx, acceptedTime)
 	_ = s.accepting.wait(accepted)
 	cancel()
+	s.ep.endPrefaces()
 	s.mu.Lock()
 	if s.told == nil {
 		s.told = make(map[*core]bool)
@@ -79,7 +86,11 @@ func (s *Server[M]) bidFarewell(ctx context.Context) {
 	for _, c := range s.ep.snapshot(false) {
 		s.tell(c)
 	}
-	grace, cancel := context.WithTimeout(ctx, s.ep.cfg.GracePeriod)
+	period := s.ep.cfg.GracePeriod
+	if end, ok := ctx.Deadline(); ok {
+		period = min(period, time.Until(end)/2)
+	}
+	grace, cancel := context.WithTimeout(ctx, period)
 	defer cancel()
 	_ = s.ep.g.wait(grace)
 }
@@ -148,5 +159,10 @@ func (ep *endpoint) busy() string {
 			names = append(names, fmt.Sprintf("session %d is in %s", c.id, p))
 		}
 	}
+	ep.mu.Lock()
+	if n := len(ep.prefacing); n > 0 {
+		names = append(names, fmt.Sprintf("%d connections are in Preface", n))
+	}
+	ep.mu.Unlock()
 	return strings.Join(append(names, fmt.Sprintf("%d sessions left", len(cs))), ", ")
 }

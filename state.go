@@ -57,6 +57,9 @@ const (
 	phaseThrottled // no callback: Limits.Throttle has the session wait
 )
 
+// callback reports whether the session waits for the user's code.
+func (p phase) callback() bool { return p != phaseNone && p != phaseThrottled }
+
 // String names the callback.
 func (p phase) String() string {
 	switch p {

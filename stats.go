@@ -32,7 +32,8 @@ type SessionStats struct {
 // Stats is a snapshot of a server's or client's counters since its creation.
 // The sums of bytes and messages cover living and closed sessions.
 type Stats struct {
-	// Sessions are between OnOpen and OnClose now; Opening ones before OnOpen.
+	// Sessions are between OnOpen and OnClose now; Opening ones before OnOpen, a
+	// PrefacedConn's preface included.
 	Sessions, Opening int
 	// Opened and Closed count OnOpen and OnClose.
 	Opened, Closed int64
@@ -42,7 +43,8 @@ type Stats struct {
 	// Guard, Failed those that ended before OnOpen: handshakes and Configure,
 	// AcceptErrors failed accepts.
 	Rejected, Failed, AcceptErrors int64
-	// Refusals counts what Rejected and Failed count by CauseKind of the reason.
+	// Refusals counts what Rejected and Failed count by CauseKind of the reason:
+	// a handshake or preface that failed for no reason of its own is "handshake".
 	Refusals map[string]int64
 	// Dials, DialFailures and Reconnects are a client's: attempts, failed ones,
 	// and sessions opened in the place of a lost one.
@@ -85,6 +87,7 @@ func (ep *endpoint) stats() Stats {
 	st.Causes, st.Refusals = maps.Clone(ep.causes), maps.Clone(ep.refusals)
 	st.Opened = ep.opened.Load()
 	st.AcceptErrors = ep.acceptErrors.Load()
+	st.Opening = len(ep.prefacing)
 	for c, listed := range ep.sessions {
 		s := c.stats()
 		st.add(s)
@@ -126,19 +129,18 @@ type Observer interface {
 // "accept rate", "restart", "too many sessions", "handshake timeout", "handshake", "closed"
 // or "error".
 func CauseKind(cause error) string {
-	if cause == nil {
+	switch {
+	case cause == nil:
 		return "local"
+	case errors.As(cause, new(*PanicError)):
+		return "panic"
+	case errors.As(cause, new(*UpgradeError)):
+		return "handshake"
 	}
 	for _, k := range causeKinds {
 		if errors.Is(cause, k.is) {
 			return k.name
 		}
-	}
-	switch {
-	case errors.As(cause, new(*PanicError)):
-		return "panic"
-	case errors.As(cause, new(*UpgradeError)):
-		return "handshake"
 	}
 	return "error"
 }
@@ -151,6 +153,12 @@ var causeKinds = [...]struct {
 	{ErrProtocol, "protocol"},
 	{ErrInvalidUTF8, "protocol"},
 	{ErrRestart, "restart"},
+	{ErrHandshakeTimeout, "handshake timeout"},
+	{ErrShutdown, "shutdown"},
+	{ErrGoexit, "goexit"},
+	{context.Canceled, "closed"},
+	{errHandshake, "handshake"}, // whatever else it was that failed it
+	{errPreface, "handshake"},
 	{io.ErrUnexpectedEOF, "unexpected eof"},
 	{io.EOF, "eof"},
 	{ErrIdle, "idle"},
@@ -163,12 +171,8 @@ var causeKinds = [...]struct {
 	{ErrDenied, "denied"},
 	{ErrAcceptRate, "accept rate"},
 	{ErrTooManySessions, "too many sessions"},
-	{ErrHandshakeTimeout, "handshake timeout"},
 	{ErrMessageTooLong, "message too long"},
-	{ErrShutdown, "shutdown"},
-	{ErrGoexit, "goexit"},
 	{syscall.ECONNRESET, "reset"},
 	{syscall.EPIPE, "reset"},
 	{net.ErrClosed, "closed"},
-	{context.Canceled, "closed"},
 }

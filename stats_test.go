@@ -5,13 +5,18 @@ package getty_test
 import (
 	"bytes"
 	"errors"
+	"io"
 	"log/slog"
+	"net"
 	"reflect"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/getty-net/getty"
+	"github.com/getty-net/getty/codec"
+	"github.com/getty-net/getty/gettytest"
 )
 
 func TestD52CountersAreExactOnBothEnds(t *testing.T) {
@@ -158,3 +163,62 @@ func TestD53PayloadsAreNeverLoggedAndReturnedErrorsNeither(t *testing.T) {
 		}
 	})
 }
+
+// Handshakes that fail are told from what Configure says, whatever the error is.
+func TestRefusalsOfHandshakes(t *testing.T) {
+	failing := func(err error) func(net.Conn) (getty.Preface, error) {
+		return func(net.Conn) (getty.Preface, error) { return getty.Preface{}, err }
+	}
+	for name, tc := range map[string]struct {
+		said      string
+		cfg       getty.Config
+		preface   func(net.Conn) (getty.Preface, error)
+		configure error
+		how       func(*getty.Server[string], net.Listener) error
+		kind      string
+	}{
+		"TLS garbage":         {said: "garbage\r\n\r\n", how: (*getty.Server[string]).ServeTLS, kind: "handshake"},
+		"TLS end":             {how: (*getty.Server[string]).ServeTLS, kind: "handshake"},
+		"TLS cut":             {said: "\x16\x03\x01", how: (*getty.Server[string]).ServeTLS, kind: "handshake"},
+		"WebSocket garbage":   {said: "garbage\r\n\r\n", how: anyPath, kind: "handshake"},
+		"WebSocket end":       {how: anyPath, kind: "handshake"},
+		"compression garbage": {said: "garbage\r\n\r\n", cfg: getty.Config{Compression: getty.CompressZstd}, kind: "compression"},
+		"preface":             {preface: failing(errTest), kind: "handshake"},
+		"preface end":         {preface: failing(io.EOF), kind: "handshake"},
+		"preface panic":       {preface: func(net.Conn) (getty.Preface, error) { panic(io.EOF) }, kind: "panic"},
+		"Configure":           {configure: errTest, kind: "error"},
+		"Configure end":       {configure: io.EOF, kind: "eof"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := newNetwork()
+				tc.cfg.TLS = serverTLS()
+				srv, err := getty.NewServer(codec.Line{}, echo, tc.cfg)
+				must(t, err)
+				srv.Configure = func(*session, *setup) error { return tc.configure }
+				l, err := n.Listen("server:1")
+				must(t, err)
+				w := wrapper{Listener: l}
+				if tc.preface != nil {
+					w.wrap = func(nc net.Conn) net.Conn { return prefaced{nc, tc.preface} }
+				}
+				if tc.how == nil {
+					tc.how = (*getty.Server[string]).Serve
+				}
+				go func() { _ = tc.how(srv, w) }()
+				nc, err := n.Dial(t.Context(), "tcp", "server:1")
+				must(t, err)
+				_, _ = io.WriteString(nc, tc.said)
+				_ = nc.(*gettytest.Conn).CloseWrite()
+				synctest.Wait()
+				if got := srv.Stats(); got.Refusals[tc.kind] != 1 || got.Failed != 1 {
+					t.Errorf("it is counted as %v, want %q", got.Refusals, tc.kind)
+				}
+				_ = nc.Close()
+				must(t, srv.Shutdown(t.Context()))
+			})
+		})
+	}
+}
+
+func anyPath(s *getty.Server[string], l net.Listener) error { return s.ServeWebSocket(l, "") }

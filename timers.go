@@ -20,7 +20,10 @@ type timers struct {
 	probes  int           // keepalives without an answer; the watch alarm's
 	probeAt time.Duration // when the last one was sent
 	pace    pace          // of the unfinished message; the watch alarm's
+	paced   int64         // when that message began
+	inside  atomic.Int64  // bytes that the conn cannot hand over yet
 	meter   meter         // the reader's
+	paused  atomic.Int64  // all pauses of a throttled session, the present one in full
 }
 
 // alarm is a timer whose stop waits for a run in progress.
@@ -152,7 +155,7 @@ func (tm *timers) onWatch() time.Duration {
 	}
 	now := c.ep.now()
 	// While a callback runs nothing is read: that is not the peer's silence.
-	busy := phase(c.phase.Load()) != phaseNone
+	busy := phase(c.phase.Load()).callback()
 	next := never
 	if l.idle > 0 {
 		quiet := now - time.Duration(max(c.lastRead.Load(), c.lastSent.Load(), c.handled.Load()))
@@ -177,7 +180,7 @@ func (tm *timers) onWatch() time.Duration {
 		next = min(next, l.messageTimeout-waited)
 	}
 	if first := l.peer.FirstMessageTimeout; first > 0 && c.msgsIn.Load() == 0 {
-		waited := now - c.born
+		waited := now - c.born - time.Duration(tm.paused.Load())
 		if busy {
 			waited = 0
 		}
@@ -188,9 +191,11 @@ func (tm *timers) onWatch() time.Duration {
 		next = min(next, first-waited)
 	}
 	if rate := l.peer.MinRate; rate > 0 {
-		if c.partial.Load() == 0 || busy {
-			tm.pace = pace{}
-		} else if tm.pace.slow(c.bytesIn.Load(), rate, now) {
+		began := c.partial.Load()
+		if began == 0 || began != tm.paced || busy {
+			tm.pace, tm.paced = pace{}, began
+		}
+		if began != 0 && !busy && tm.pace.slow(c.bytesIn.Load()+tm.inside.Load(), rate, now) {
 			c.cut(fmt.Errorf("%w: fewer than %d bytes a second", ErrMessageTimeout, rate))
 			return 0
 		}

@@ -42,9 +42,19 @@ type listener struct {
 // NewListener wraps l for getty.Server.Serve and its like. A connection from an
 // address that one of the prefixes holds must begin with a header. Any other
 // conn is served as it is: a header there would be bytes of the session, so
-// nobody else can claim an address. Without prefixes nobody is trusted.
+// nobody else can claim an address. Without prefixes nobody is trusted. The slice
+// is copied; IPv4 inside IPv6 is IPv4, as in a getty.AccessList. A header without
+// an IP address, such as that of a unix socket, is no way past a Guard: it and
+// limits by address go by the load balancer's then.
 func NewListener(l net.Listener, trusted ...netip.Prefix) net.Listener {
-	return &listener{Listener: l, trusted: trusted}
+	own := make([]netip.Prefix, 0, len(trusted))
+	for _, p := range trusted {
+		if addr, bits := p.Addr(), p.Bits(); addr.Is4In6() && bits >= 96 {
+			p = netip.PrefixFrom(addr.Unmap(), bits-96)
+		}
+		own = append(own, p)
+	}
+	return &listener{Listener: l, trusted: own}
 }
 
 // Accept never waits for a header.

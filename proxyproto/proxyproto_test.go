@@ -120,7 +120,7 @@ func TestTrust(t *testing.T) {
 		t.Errorf("the session comes from %s", o.remote)
 	}
 
-	s = serve(t, getty.Config{}, plain)
+	s = serve(t, getty.Config{}, plain, "::ffff:127.0.0.0/104") // IPv4, as an AccessList has it
 	nc = s.dial(t)
 	_, err = nc.Write([]byte("hello\n"))
 	must(t, err)
@@ -199,9 +199,15 @@ func TestGuardGoesByTheClient(t *testing.T) {
 		{"198.51.100.2:1", nil},
 		{"198.51.100.1:2", getty.ErrTooManySessions},
 		{"192.0.2.1:1", getty.ErrDenied},
+		{"", nil}, // a unix socket's: it goes by the conn
+		{"", getty.ErrTooManySessions},
 	} {
 		nc := s.dial(t)
-		_, err := nc.Write(header(t, 2, tc.from, "198.51.100.9:443"))
+		p := unixHeader(t)
+		if tc.from != "" {
+			p = header(t, 2, tc.from, "198.51.100.9:443")
+		}
+		_, err := nc.Write(p)
 		must(t, err)
 		if tc.want == nil {
 			receive(t, s.opened, "session")
@@ -209,4 +215,12 @@ func TestGuardGoesByTheClient(t *testing.T) {
 			t.Errorf("%s: refused with %v, want %v", tc.from, err, tc.want)
 		}
 	}
+}
+
+func unixHeader(t *testing.T) []byte {
+	t.Helper()
+	a := &net.UnixAddr{Net: "unix", Name: "/tmp/x"}
+	p, err := pires.HeaderProxyFromAddrs(2, a, a).Format()
+	must(t, err)
+	return p
 }
