@@ -26,7 +26,10 @@ type wsRaw struct {
 	br     *bufio.Reader
 	client bool
 	path   string
-	cut    int // size of messages that are no lines; 0: lines, -1: one for each Write
+	// extensions is what a client offers, and what a server answers: the offer
+	// itself if that is asOffered. Once it is agreed on it is the server's answer.
+	extensions string
+	cut        int // size of messages that are no lines; 0: lines, -1: one for each Write
 
 	once sync.Once
 	err  error // of the handshake
@@ -94,11 +97,13 @@ func (w *wsRaw) Handshake() error {
 	return w.err
 }
 
+const asOffered = "as offered"
+
 const rawKey = "dGhlIHNhbXBsZSBub25jZQ==" // of RFC 6455, section 1.3
 
 func (w *wsRaw) ask() error {
 	_, err := fmt.Fprintf(w.Conn, "GET %s HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n"+
-		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n\r\n", cmp.Or(w.path, "/"), rawKey)
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n%s\r\n", cmp.Or(w.path, "/"), rawKey, w.extensionLine())
 	if err != nil {
 		return err
 	}
@@ -109,7 +114,16 @@ func (w *wsRaw) ask() error {
 	if got := resp.Header.Get("Sec-WebSocket-Accept"); resp.StatusCode != 101 || got != "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" {
 		return fmt.Errorf("the answer is %s with accept %q", resp.Status, got)
 	}
+	w.extensions = resp.Header.Get("Sec-WebSocket-Extensions")
 	return nil
+}
+
+// extensionLine is the line of the handshake for them, if there are any.
+func (w *wsRaw) extensionLine() string {
+	if w.extensions == "" {
+		return ""
+	}
+	return "Sec-WebSocket-Extensions: " + w.extensions + "\r\n"
 }
 
 func (w *wsRaw) answer() error {
@@ -117,9 +131,12 @@ func (w *wsRaw) answer() error {
 	if err != nil {
 		return err
 	}
+	if w.extensions == asOffered { // a parameter without a value is for offers only
+		w.extensions = strings.TrimSuffix(r.Header.Get("Sec-WebSocket-Extensions"), "; client_max_window_bits")
+	}
 	sum := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
-	_, err = fmt.Fprintf(w.Conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
-		base64.StdEncoding.EncodeToString(sum[:]))
+	_, err = fmt.Fprintf(w.Conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n%s\r\n",
+		base64.StdEncoding.EncodeToString(sum[:]), w.extensionLine())
 	return err
 }
 

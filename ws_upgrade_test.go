@@ -583,8 +583,7 @@ func TestD43WebSocketBombsEndTheSession(t *testing.T) {
 	wantFrames(t, br, failed(1009))
 }
 
-// TestPreparedIsCompressedOnce: all sessions get the same frame, and those with
-// settings of their own get theirs.
+// TestPreparedOverWebSocket: all sessions get the message, whatever they agreed on.
 func TestPreparedOverWebSocket(t *testing.T) {
 	r := record()
 	_, url := serve(t, transport{"ws", func(testing.TB) string { return "ws://127.0.0.1:0/lines" }}, r,
