@@ -25,7 +25,10 @@ type ruleFrame struct {
 	payload string
 }
 
-const fin = 0x80
+const (
+	fin  = 0x80
+	rsv1 = 0x40
+)
 
 func text(s string) ruleFrame        { return ruleFrame{fin, 1, s} }
 func binaryFrame(s string) ruleFrame { return ruleFrame{fin, 2, s} }
@@ -99,16 +102,16 @@ func eachEcho(t *testing.T, cfg getty.Config, test func(t *testing.T, nc net.Con
 }
 
 // wantFrames reads frames and compares them.
-func wantFrames(t *testing.T, r io.Reader, want []ruleFrame) {
+func wantFrames(t *testing.T, w *wsRaw, want []ruleFrame) {
 	t.Helper()
-	for i, w := range want {
-		op, payload, err := readRawFrame(r)
+	for i, f := range want {
+		got, err := w.readFrame()
 		if err != nil {
 			t.Fatalf("frame %d: %v", i, err)
 		}
-		if op != w.op || string(payload) != w.payload {
-			t.Fatalf("frame %d is opcode %d with %d bytes %.60q, want %d with %d bytes %.60q",
-				i, op, len(payload), payload, w.op, len(w.payload), w.payload)
+		if got != f {
+			t.Fatalf("frame %d is opcode %d with bits %#x and %d bytes %.60q, want %d with %#x and %d bytes %.60q",
+				i, got.op, got.bits, len(got.payload), got.payload, f.op, f.bits, len(f.payload), f.payload)
 		}
 	}
 }
@@ -141,14 +144,14 @@ func runRules(t *testing.T, rules []rule) {
 								break // it may have seen enough
 							}
 						}
-						wantFrames(t, w.br, r.want)
+						wantFrames(t, w, r.want)
 						if n := len(r.want); n > 0 && r.want[n-1].op == 8 {
 							w.said = true // nothing more to say
 						} else {
 							_, err := w.Conn.Write(closing(1000, "").bytes(client))
 							must(t, err)
 							w.said = true
-							wantFrames(t, w.br, []ruleFrame{closing(1000, "")})
+							wantFrames(t, w, []ruleFrame{closing(1000, "")})
 						}
 						if client { // the server closes the conn
 							if _, err := w.br.ReadByte(); err != io.EOF { //nolint:errorlint // exactly that
@@ -321,7 +324,7 @@ func TestWebSocketRulesMasking(t *testing.T) {
 		_, err := w.Conn.Write(text("of the wrong kind").bytes(!client))
 		must(t, err)
 		w.said = true
-		wantFrames(t, w.br, failed(1002))
+		wantFrames(t, w, failed(1002))
 		must(t, w.Conn.Close())
 	})
 }
@@ -348,7 +351,7 @@ func TestD36LengthsAreCheckedBeforeAnythingIsAllocated(t *testing.T) {
 				_, err := w.Conn.Write(binary.BigEndian.AppendUint64(head, tt.length))
 				must(t, err)
 				w.said = true
-				wantFrames(t, w.br, failed(tt.code))
+				wantFrames(t, w, failed(tt.code))
 				must(t, w.Conn.Close())
 			})
 		})
@@ -392,7 +395,7 @@ func TestWebSocketRules9Limits(t *testing.T) {
 						_, err := w.Conn.Write(out)
 						sent <- err
 					}()
-					wantFrames(t, w.br, []ruleFrame{{fin, op, message}})
+					wantFrames(t, w, []ruleFrame{{fin, op, message}})
 					must(t, <-sent)
 					must(t, w.Close())
 					must(t, srv.Shutdown(within(t)))
@@ -424,7 +427,7 @@ func TestWebSocketPartialFrames(t *testing.T) {
 		_, err := w.Conn.Write(frame[:len(frame)-200])
 		must(t, err)
 		w.said = true
-		wantFrames(t, w.br, failed(1007))
+		wantFrames(t, w, failed(1007))
 		must(t, w.Conn.Close())
 	})
 }
@@ -441,7 +444,7 @@ func TestWebSocketSlowBytes(t *testing.T) {
 			must(t, err)
 			frame = frame[n:]
 		}
-		wantFrames(t, w.br, []ruleFrame{text(message)})
+		wantFrames(t, w, []ruleFrame{text(message)})
 		must(t, w.Close())
 	})
 }

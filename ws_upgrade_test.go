@@ -464,15 +464,9 @@ func TestDeflateEcho(t *testing.T) {
 				must(t, err)
 				must(t, srv.Listen("ws://127.0.0.1:0"))
 				t.Cleanup(func() { must(t, srv.Shutdown(within(t))) })
-				nc := must2(rawDial(srv.URLs()[0]))
-				defer nc.Close()
-				_, err = io.WriteString(nc, request(map[string]string{"x": "Sec-WebSocket-Extensions: permessage-deflate"}))
-				must(t, err)
-				br := bufio.NewReader(nc)
-				resp, err := http.ReadResponse(br, nil)
-				must(t, err)
-				if (resp.Header.Get("Sec-Websocket-Extensions") == "") || resp.StatusCode != 101 {
-					t.Fatalf("the answer is %v", resp)
+				nc := peerOffering(t, srv.URLs()[0], "permessage-deflate").(*wsRaw)
+				if nc.extensions == "" {
+					t.Fatal("no compression is agreed on")
 				}
 				var out bytes.Buffer
 				w, _ := flate.NewWriter(&out, 9)
@@ -486,22 +480,19 @@ func TestDeflateEcho(t *testing.T) {
 					if !takeover {
 						w.Reset(&out)
 					}
-					frame := ruleFrame{fin | 0x40, 1, packed(t, w, &out, message)}
+					frame := ruleFrame{fin | rsv1, 1, packed(t, w, &out, message)}
 					if i%3 == 0 && len(frame.payload) > 3 { // in fragments, the first of them marked
-						first := ruleFrame{0x40, 1, frame.payload[:2]}
-						_, err = nc.Write(append(first.bytes(true), last(frame.payload[2:]).bytes(true)...))
+						first := ruleFrame{rsv1, 1, frame.payload[:2]}
+						_, err = nc.Conn.Write(append(first.bytes(true), last(frame.payload[2:]).bytes(true)...))
 					} else {
-						_, err = nc.Write(frame.bytes(true))
+						_, err = nc.Conn.Write(frame.bytes(true))
 					}
 					must(t, err)
-					head, err := br.Peek(1)
+					answer, err := nc.readFrame()
 					must(t, err)
-					compressed := head[0]&0x40 != 0
-					_, payload, err := readRawFrame(br)
-					must(t, err)
-					got := string(payload)
+					compressed, payload, got := answer.bits&rsv1 != 0, answer.payload, answer.payload
 					if compressed {
-						in.Write(payload)
+						in.WriteString(payload)
 						in.WriteString("\x00\x00\xff\xff")
 						if !takeover {
 							in.WriteString("\x01\x00\x00\xff\xff")
@@ -568,19 +559,13 @@ func TestD43WebSocketBombsEndTheSession(t *testing.T) {
 	must(t, err)
 	must(t, srv.Listen("ws://127.0.0.1:0"))
 	t.Cleanup(func() { must(t, srv.Shutdown(within(t))) })
-	nc := must2(rawDial(srv.URLs()[0]))
-	defer nc.Close()
-	_, err = io.WriteString(nc, request(map[string]string{"x": "Sec-WebSocket-Extensions: permessage-deflate"}))
-	must(t, err)
-	br := bufio.NewReader(nc)
-	_, err = http.ReadResponse(br, nil)
-	must(t, err)
+	w := peerOffering(t, srv.URLs()[0], "permessage-deflate").(*wsRaw)
 	var out bytes.Buffer
-	w, _ := flate.NewWriter(&out, 9)
-	bomb := ruleFrame{fin | 0x40, 2, packed(t, w, &out, strings.Repeat("\x00", 32<<20))}
-	_, err = nc.Write(bomb.bytes(true))
+	z, _ := flate.NewWriter(&out, 9)
+	bomb := ruleFrame{fin | rsv1, 2, packed(t, z, &out, strings.Repeat("\x00", 32<<20))}
+	_, err = w.Conn.Write(bomb.bytes(true))
 	must(t, err)
-	wantFrames(t, br, failed(1009))
+	wantFrames(t, w, failed(1009))
 }
 
 // TestPreparedOverWebSocket: all sessions get the message, whatever they agreed on.
