@@ -3,6 +3,7 @@
 package getty_test
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -70,7 +71,8 @@ var ruleConfig = getty.Config{
 	WebSocket: getty.WebSocketConfig{MessageType: getty.MessageLast},
 }
 
-// eachEcho runs a test against getty as the server and as the client.
+// eachEcho runs a test against getty as the server and as the client, with
+// compression if it is configured.
 func eachEcho(t *testing.T, cfg getty.Config, test func(t *testing.T, nc net.Conn, client bool)) {
 	for _, kind := range []string{"ws", "wss"} {
 		t.Run(kind+"/server", func(t *testing.T) {
@@ -79,8 +81,11 @@ func eachEcho(t *testing.T, cfg getty.Config, test func(t *testing.T, nc net.Con
 			must(t, err)
 			must(t, srv.Listen(kind+"://127.0.0.1:0"))
 			t.Cleanup(func() { must(t, srv.Shutdown(within(t))) })
-			nc := peer(t, srv.URLs()[0])
-			test(t, nc, true)
+			offer := ""
+			if cfg.WebSocket.Deflate.Enabled {
+				offer = "permessage-deflate"
+			}
+			test(t, peerOffering(t, srv.URLs()[0], offer), true)
 		})
 		t.Run(kind+"/client", func(t *testing.T) {
 			url, accept := listenRaw(t, transport{kind, func(testing.TB) string { return kind + "://127.0.0.1:0" }})
@@ -93,10 +98,13 @@ func eachEcho(t *testing.T, cfg getty.Config, test func(t *testing.T, nc net.Con
 				}
 				dialed <- err
 			}()
-			nc := accept()
-			must(t, nc.(*wsRaw).Handshake())
+			w := accept().(*wsRaw)
+			if cfg.WebSocket.Deflate.Enabled {
+				w.extensions = asOffered
+			}
+			must(t, w.Handshake())
 			must(t, <-dialed)
-			test(t, nc, false)
+			test(t, w, false)
 		})
 	}
 }
@@ -360,62 +368,52 @@ func TestD36LengthsAreCheckedBeforeAnythingIsAllocated(t *testing.T) {
 
 func TestWebSocketRules9Limits(t *testing.T) {
 	if testing.Short() {
-		t.Skip("moves 50 MB")
+		t.Skip("moves 200 MB")
 	}
-	for _, n := range []int{64 << 10, 1 << 20, 8 << 20} {
-		for _, fragment := range []int{0, 64, 4 << 10, 256 << 10} {
-			if fragment > 0 && n/fragment > 1<<15 {
-				continue
-			}
+	for n, fragments := range map[int][]int{64 << 10: {0, 64, 4 << 10}, 1 << 20: {0, 64, 4 << 10, 256 << 10}, 16 << 20: {0}} {
+		for _, fragment := range fragments {
 			t.Run(fmt.Sprintf("%d/%d", n, fragment), func(t *testing.T) {
-				for op, c := range map[byte]string{1: "µ", 2: "\xff\xfe"} {
-					message := strings.Repeat(c, n/2)
-					var out []byte
-					for rest := message; len(rest) > 0; {
-						size := len(rest)
-						if fragment > 0 {
-							size = min(size, fragment)
+				eachEcho(t, ruleConfig, func(t *testing.T, nc net.Conn, client bool) {
+					w := nc.(*wsRaw)
+					for op, c := range map[byte]string{1: "µ", 2: "\xff\xfe"} {
+						if n > 1<<20 && client == (op == 2) {
+							continue // once each way
 						}
-						f := ruleFrame{0, 0, rest[:size]}
-						if len(rest) == len(message) {
-							f.op = op
+						message := strings.Repeat(c, n/2)
+						var out []byte
+						for _, f := range inFragments(op, message, cmp.Or(fragment, n)) {
+							out = append(out, f.bytes(client)...)
 						}
-						if rest = rest[size:]; rest == "" {
-							f.bits = fin
-						}
-						out = append(out, f.bytes(true)...)
+						sent := make(chan error, 1)
+						go func() {
+							_, err := w.Conn.Write(out)
+							sent <- err
+						}()
+						wantFrames(t, w, []ruleFrame{{fin, op, message}})
+						must(t, <-sent)
 					}
-					cfg := ruleConfig
-					srv, err := getty.NewServer(codec.Raw{}, wsEcho, cfg)
-					must(t, err)
-					must(t, srv.Listen("ws://127.0.0.1:0"))
-					w := peer(t, srv.URLs()[0]).(*wsRaw)
-					sent := make(chan error, 1)
-					go func() {
-						_, err := w.Conn.Write(out)
-						sent <- err
-					}()
-					wantFrames(t, w, []ruleFrame{{fin, op, message}})
-					must(t, <-sent)
 					must(t, w.Close())
-					must(t, srv.Shutdown(within(t)))
-				}
+				})
 			})
 		}
 	}
 }
 
-func TestWebSocketRules10AutomaticFragments(t *testing.T) {
-	message := strings.Repeat("*", 65536)
-	r := rule{name: "1300", want: []ruleFrame{text(message)}}
+// inFragments is a message as frames of at most size bytes.
+func inFragments(op byte, message string, size int) (frames []ruleFrame) {
 	for rest := message; rest != ""; {
-		n := min(1300, len(rest))
-		r.send = append(r.send, more(rest[:n]))
+		n := min(size, len(rest))
+		frames = append(frames, more(rest[:n]))
 		rest = rest[n:]
 	}
-	r.send[0].op = 1
-	r.send[len(r.send)-1].bits = fin
-	runRules(t, []rule{r})
+	frames[0].op = op
+	frames[len(frames)-1].bits = fin
+	return frames
+}
+
+func TestWebSocketRules10AutomaticFragments(t *testing.T) {
+	message := strings.Repeat("*", 65536)
+	runRules(t, []rule{{name: "1300", send: inFragments(1, message, 1300), want: []ruleFrame{text(message)}}})
 }
 
 // TestWebSocketPartialFrames: invalid text is refused in a frame that has

@@ -403,16 +403,6 @@ func TestProxiesOfOtherKindsAreRefused(t *testing.T) {
 	}
 }
 
-// packed and unpacked are permessage-deflate by the standard library.
-func packed(t *testing.T, w *flate.Writer, buf *bytes.Buffer, message string) string {
-	t.Helper()
-	buf.Reset()
-	_, err := io.WriteString(w, message)
-	must(t, err)
-	must(t, w.Flush())
-	return strings.TrimSuffix(buf.String(), "\x00\x00\xff\xff")
-}
-
 func TestDeflateParameters(t *testing.T) {
 	for name, tt := range map[string]struct {
 		offer    string
@@ -448,74 +438,6 @@ func TestDeflateParameters(t *testing.T) {
 				t.Errorf("the answer is %s with %q, want %q", resp.Status, got, tt.want)
 			}
 		})
-	}
-}
-
-// TestDeflateEcho speaks permessage-deflate with the standard library's
-// encoder and decoder, which know nothing of getty's.
-func TestDeflateEcho(t *testing.T) {
-	for _, takeover := range []bool{false, true} {
-		for _, bits := range []int{8, 9, 12, 15} {
-			t.Run(fmt.Sprintf("takeover %v/%d", takeover, bits), func(t *testing.T) {
-				srv, err := getty.NewServer(codec.Raw{}, wsEcho, getty.Config{
-					MaxMessageSize: 1 << 20,
-					WebSocket:      getty.WebSocketConfig{MessageType: getty.MessageLast, Deflate: getty.Deflate{Enabled: true, ContextTakeover: takeover, WindowBits: bits}},
-				})
-				must(t, err)
-				must(t, srv.Listen("ws://127.0.0.1:0"))
-				t.Cleanup(func() { must(t, srv.Shutdown(within(t))) })
-				nc := peerOffering(t, srv.URLs()[0], "permessage-deflate").(*wsRaw)
-				if nc.extensions == "" {
-					t.Fatal("no compression is agreed on")
-				}
-				var out bytes.Buffer
-				w, _ := flate.NewWriter(&out, 9)
-				var in bytes.Buffer
-				r := flate.NewReader(&in)
-				for i := range 60 {
-					message := strings.Repeat(fmt.Sprintf("message %d of many, ", i%7), 1+i*i)
-					if i%10 == 9 {
-						message = ""
-					}
-					if !takeover {
-						w.Reset(&out)
-					}
-					frame := ruleFrame{fin | rsv1, 1, packed(t, w, &out, message)}
-					if i%3 == 0 && len(frame.payload) > 3 { // in fragments, the first of them marked
-						first := ruleFrame{rsv1, 1, frame.payload[:2]}
-						_, err = nc.Conn.Write(append(first.bytes(true), last(frame.payload[2:]).bytes(true)...))
-					} else {
-						_, err = nc.Conn.Write(frame.bytes(true))
-					}
-					must(t, err)
-					answer, err := nc.readFrame()
-					must(t, err)
-					compressed, payload, got := answer.bits&rsv1 != 0, answer.payload, answer.payload
-					if compressed {
-						in.WriteString(payload)
-						in.WriteString("\x00\x00\xff\xff")
-						if !takeover {
-							in.WriteString("\x01\x00\x00\xff\xff")
-							must(t, r.(flate.Resetter).Reset(&in, nil))
-							b, err := io.ReadAll(r)
-							must(t, err)
-							got = string(b)
-						} else {
-							b := make([]byte, len(message))
-							_, err := io.ReadFull(r, b)
-							must(t, err)
-							got = string(b)
-						}
-					}
-					if got != message {
-						t.Fatalf("message %d of %d bytes came back as %d bytes %.40q", i, len(message), len(got), got)
-					}
-					if i > 20 && i%10 != 9 && (!compressed || len(payload) > len(message)/3) {
-						t.Errorf("a message of %d bytes took %d, compressed: %v", len(message), len(payload), compressed)
-					}
-				}
-			})
-		}
 	}
 }
 
