@@ -98,7 +98,7 @@ func TestDeflateEcho(t *testing.T) {
 					if !client && bits < 15 {
 						level = flate.HuffmanOnly // a client of getty's limits both windows
 					}
-					deflateEcho(t, w, takeover, level)
+					deflateEcho(t, w, takeover, level, bits)
 					must(t, w.Close())
 				})
 			})
@@ -106,7 +106,7 @@ func TestDeflateEcho(t *testing.T) {
 	}
 }
 
-func deflateEcho(t *testing.T, nc *wsRaw, takeover bool, level int) {
+func deflateEcho(t *testing.T, nc *wsRaw, takeover bool, level, bits int) {
 	if nc.extensions == "" {
 		t.Fatal("no compression is agreed on")
 	}
@@ -137,6 +137,7 @@ func deflateEcho(t *testing.T, nc *wsRaw, takeover bool, level int) {
 		must(t, err)
 		compressed, got := answer.bits&rsv1 != 0, answer.payload
 		if compressed {
+			wantWindow(t, answer.payload, bits)
 			got = unpacked(t, r, &in, answer.payload, takeover, len(message))
 		}
 		if answer.op != frame.op || got != message {
