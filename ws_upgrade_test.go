@@ -5,6 +5,7 @@ package getty_test
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"compress/flate"
 	"context"
 	"crypto/tls"
@@ -26,7 +27,8 @@ import (
 // knock sends a request to a server's listener and reads the answer.
 func knock(t *testing.T, url, request string) *http.Response {
 	t.Helper()
-	nc := below(must2(rawDial(url)))
+	kind, _, _ := splitURL(url)
+	nc := below(rawEnd(must2(rawDial(url)), kind, true, ""))
 	t.Cleanup(func() { _ = nc.Close() })
 	_, err := io.WriteString(nc, request)
 	must(t, err)
@@ -116,24 +118,43 @@ func TestUpgradeRequests(t *testing.T) {
 	}
 }
 
-// TestD35OriginsAreChecked also with a function.
+// TestD35OriginsAreChecked, also with a list and with a function.
 func TestD35OriginsAreChecked(t *testing.T) {
+	friends := []string{"https://friend.example", "http://other.example:8080"}
 	for name, tt := range map[string]struct {
 		cfg    getty.WebSocketConfig
 		origin string
 		status int
 	}{
-		"default":      {getty.WebSocketConfig{}, "http://evil.example", 403},
-		"any":          {getty.WebSocketConfig{Origins: []string{"*"}}, "http://evil.example", 101},
-		"function yes": {getty.WebSocketConfig{CheckOrigin: func(*http.Request) bool { return true }}, "http://evil.example", 101},
-		"function no":  {getty.WebSocketConfig{CheckOrigin: func(*http.Request) bool { return false }}, "http://example.com", 403},
-		"another port": {getty.WebSocketConfig{}, "http://example.com:81", 403},
+		"none":               {getty.WebSocketConfig{}, "", 101},
+		"same":               {getty.WebSocketConfig{}, "http://example.com", 101},
+		"same, secure":       {getty.WebSocketConfig{}, "https://example.com", 101},
+		"same, another case": {getty.WebSocketConfig{}, "https://EXAMPLE.com", 101},
+		"another":            {getty.WebSocketConfig{}, "http://evil.example", 403},
+		"another port":       {getty.WebSocketConfig{}, "http://example.com:81", 403},
+		"longer":             {getty.WebSocketConfig{}, "http://example.com.evil.example", 403},
+		"null":               {getty.WebSocketConfig{}, "null", 403},
+		"in the list":        {getty.WebSocketConfig{Origins: friends}, "https://friend.example", 101},
+		"in it, with a port": {getty.WebSocketConfig{Origins: friends}, "http://other.example:8080", 101},
+		"same beside a list": {getty.WebSocketConfig{Origins: friends}, "https://example.com", 101},
+		"not in the list":    {getty.WebSocketConfig{Origins: friends}, "https://evil.example", 403},
+		"another scheme":     {getty.WebSocketConfig{Origins: friends}, "http://friend.example", 403},
+		"any":                {getty.WebSocketConfig{Origins: []string{"*"}}, "http://evil.example", 101},
+		"function yes":       {getty.WebSocketConfig{CheckOrigin: func(*http.Request) bool { return true }}, "http://evil.example", 101},
+		"function no":        {getty.WebSocketConfig{CheckOrigin: func(*http.Request) bool { return false }}, "http://example.com", 403},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, url := serve(t, transport{"ws", func(testing.TB) string { return "ws://127.0.0.1:0/lines" }}, echo, getty.Config{WebSocket: tt.cfg}, nil)
-			if resp := knock(t, url, request(map[string]string{"x": "Origin: " + tt.origin})); resp.StatusCode != tt.status {
-				t.Errorf("the answer is %s, want %d", resp.Status, tt.status)
-			}
+			eachWebSocket(t, func(t *testing.T, tr transport) {
+				_, url := serve(t, tr, echo, getty.Config{WebSocket: tt.cfg}, nil)
+				_, _, path := splitURL(url)
+				changes := map[string]string{"GET": "GET " + cmp.Or(path, "/") + " HTTP/1.1"}
+				if tt.origin != "" {
+					changes["x"] = "Origin: " + tt.origin
+				}
+				if resp := knock(t, url, request(changes)); resp.StatusCode != tt.status {
+					t.Errorf("the answer is %s, want %d", resp.Status, tt.status)
+				}
+			})
 		})
 	}
 }
