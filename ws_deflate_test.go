@@ -166,6 +166,26 @@ func unpacked(t *testing.T, r io.Reader, in *bytes.Buffer, payload string, takeo
 	return string(b)
 }
 
+// TestD43WebSocketBombsEndTheSession: the limit holds for what messages expand to.
+func TestD43WebSocketBombsEndTheSession(t *testing.T) {
+	cfg := ruleConfig
+	cfg.MaxMessageSize = 1 << 20
+	cfg.WebSocket.Deflate.Enabled = true
+	bomb := ruleFrame{fin | rsv1, 2, strings.TrimSuffix(string(zipBomb(t, getty.CompressFlate.Raw())), "\x00\x00\xff\xff")}
+	eachEcho(t, cfg, func(t *testing.T, nc net.Conn, client bool) {
+		w := nc.(*wsRaw)
+		before := zipAllocated()
+		_, err := w.Conn.Write(bomb.bytes(client))
+		must(t, err)
+		w.said = true
+		wantFrames(t, w, failed(1009))
+		if got := zipAllocated() - before; got > 16<<20 { // as in TestD43ABombIsNoLargerThanTheLimit
+			t.Errorf("%d KiB became %d KiB of memory", len(bomb.payload)>>10, got>>10)
+		}
+		must(t, w.Conn.Close())
+	})
+}
+
 // TestDeflateAnswers: a client takes no answer that it has not offered.
 func TestDeflateAnswers(t *testing.T) {
 	for name, tt := range map[string]struct {

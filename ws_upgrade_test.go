@@ -4,9 +4,7 @@ package getty_test
 
 import (
 	"bufio"
-	"bytes"
 	"cmp"
-	"compress/flate"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -491,24 +489,6 @@ func TestDeflateBothEndsOfGetty(t *testing.T) {
 			})
 		}
 	}
-}
-
-// TestD43BombsEndTheSession: the limit holds for what messages expand to.
-func TestD43WebSocketBombsEndTheSession(t *testing.T) {
-	cfg := ruleConfig
-	cfg.MaxMessageSize = 1 << 20
-	cfg.WebSocket.Deflate.Enabled = true
-	srv, err := getty.NewServer(codec.Raw{}, wsEcho, cfg)
-	must(t, err)
-	must(t, srv.Listen("ws://127.0.0.1:0"))
-	t.Cleanup(func() { must(t, srv.Shutdown(within(t))) })
-	w := peerOffering(t, srv.URLs()[0], "permessage-deflate").(*wsRaw)
-	var out bytes.Buffer
-	z, _ := flate.NewWriter(&out, 9)
-	bomb := ruleFrame{fin | rsv1, 2, packed(t, z, &out, strings.Repeat("\x00", 32<<20))}
-	_, err = w.Conn.Write(bomb.bytes(true))
-	must(t, err)
-	wantFrames(t, w, failed(1009))
 }
 
 // TestPreparedOverWebSocket: all sessions get the message, whatever they agreed on.
