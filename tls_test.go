@@ -231,7 +231,7 @@ func TestD45ServerWithoutCertificate(t *testing.T) {
 				srv, err := getty.NewServer(codec.Line{}, echo, getty.Config{TLS: cfg})
 				must(t, err)
 				t.Cleanup(func() { must(t, srv.Shutdown(within(t))) })
-				checkConfigError(t, srv.Listen(tr.url(t)), "Config.TLS", "certificate")
+				checkConfigError(t, srv.Listen(tr.url(t)), "Config.TLS", tr.name+":// needs")
 				checkConfigError(t, srv.Listen("tcp://127.0.0.1:0", tr.url(t)), "Config.TLS", "certificate")
 				checkConfigError(t, srv.ListenAndServe(within(t), tr.url(t)), "Config.TLS", "certificate")
 				l, err := net.Listen("tcp", "127.0.0.1:0")

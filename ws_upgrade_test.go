@@ -157,6 +157,35 @@ func TestD35OriginsAreChecked(t *testing.T) {
 	}
 }
 
+const interim = "HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n"
+
+// TestInterimAnswersAreSkipped: a client waits for the one that switches.
+func TestInterimAnswersAreSkipped(t *testing.T) {
+	eachWebSocket(t, func(t *testing.T, tr transport) {
+		url, accept := listenRaw(t, tr)
+		r := record()
+		r.onOpen = func(s *session) error {
+			if resp := s.Upgrade().Response; resp == nil || resp.StatusCode != http.StatusSwitchingProtocols {
+				t.Errorf("the answer is %+v", resp)
+			}
+			return s.Send("hello")
+		}
+		dialed := make(chan error, 1)
+		go func() {
+			_, err := getty.Dial(within(t), url, codec.Line{}, r, getty.Config{TLS: clientTLS()})
+			dialed <- err
+		}()
+		w := accept().(*wsRaw)
+		_, err := io.WriteString(w.Conn, interim+"HTTP/1.1 100 Continue\r\n\r\n")
+		must(t, err)
+		must(t, w.Handshake())
+		must(t, receive(t, dialed, "end of Dial"))
+		wantFrames(t, w, []ruleFrame{binaryFrame("hello\n")})
+		must(t, w.Close())
+		receive(t, r.closed, "OnClose")
+	})
+}
+
 func TestUpgradeAnswers(t *testing.T) {
 	const good = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
 	for name, tt := range map[string]struct {
@@ -169,6 +198,9 @@ func TestUpgradeAnswers(t *testing.T) {
 		"no accept":      {"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n", 101, "Sec-WebSocket-Accept"},
 		"other accept":   {"HTTP/1.1 101 Switching Protocols\r\n" + good + "\r\n", 101, "Sec-WebSocket-Accept"},
 		"no upgrade":     {"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\r\n", 101, "upgrade"},
+		"interim, no":    {interim + interim + "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n", 401, "does not switch"},
+		"interim only":   {interim, 0, "EOF"},
+		"interim always": {strings.Repeat(interim, 1000), 0, "MaxHeaderBytes"},
 		"not HTTP":       {"220 smtp.example.com\r\n\r\n", 0, "malformed"},
 		"never ending":   {"HTTP/1.1 101 " + strings.Repeat("x", 20<<10) + "\r\n", 0, "MaxHeaderBytes"},
 		"closed at once": {"", 0, "EOF"},
@@ -335,6 +367,10 @@ func TestServeHTTP(t *testing.T) {
 			if up := accepted.Upgrade(); up.Request.URL.Path != "/chat/7" || up.Request.PathValue("room") != "7" || (up.Request.TLS != nil) != (kind == "wss") {
 				t.Errorf("the request is %+v", up.Request)
 			}
+			accepted.Upgrade().Request.Header.Set("X-Changed", "by one caller")
+			if accepted.Upgrade().Request.Header.Get("X-Changed") != "" {
+				t.Error("callers of Upgrade share a request")
+			}
 			if accepted.Transport() != kind {
 				t.Errorf("the transport is %q", accepted.Transport())
 			}
@@ -367,7 +403,7 @@ type unwrapper struct{ http.ResponseWriter }
 func (u unwrapper) Unwrap() http.ResponseWriter { return u.ResponseWriter }
 
 func TestConnectProxy(t *testing.T) {
-	for _, kind := range []string{"ws", "wss"} {
+	for kind, connected := range map[string]string{"ws": "200 OK", "wss": "204 No Content"} {
 		t.Run(kind, func(t *testing.T) {
 			_, target := serve(t, transport{kind, func(testing.TB) string { return kind + "://127.0.0.1:0/lines" }}, echo, getty.Config{}, nil)
 			asked := make(chan *http.Request, 1)
@@ -383,7 +419,7 @@ func TestConnectProxy(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				_, _ = io.WriteString(down, "HTTP/1.1 200 OK\r\n\r\n")
+				_, _ = io.WriteString(down, interim+"HTTP/1.1 "+connected+"\r\n\r\n")
 				go func() { _, _ = io.Copy(up, down); _ = up.Close() }()
 				_, _ = io.Copy(down, up)
 				_ = down.Close()
