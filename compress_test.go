@@ -183,8 +183,8 @@ func (l *zipOneConn) Addr() net.Addr { return gettytest.Addr("pipe") }
 
 // Other implementations of the formats understand, and are understood.
 func TestCompressedInterop(t *testing.T) {
-	eachZip(t, zipAll, func(t *testing.T, how getty.Compression) {
-		nc := zipServe(t, echo, zipConfig(how))
+	eachZipStream(t, zipAll, func(t *testing.T, tr transport, how getty.Compression) {
+		nc := zipServe(t, tr, echo, zipConfig(how))
 		var sending sync.WaitGroup
 		defer sending.Wait()
 		texts := zipTexts()
@@ -208,7 +208,7 @@ func TestCompressedInterop(t *testing.T) {
 
 // With none, nothing is added to the bytes and nothing taken away.
 func TestNoCompressionIsNone(t *testing.T) {
-	nc := zipServe(t, echo, getty.Config{Compression: getty.CompressNone.Raw()})
+	nc := zipServe(t, transports[0], echo, getty.Config{Compression: getty.CompressNone.Raw()})
 	raw := nc.Conn
 	write(t, raw, "hello\n")
 	got := make([]byte, 6)
@@ -384,7 +384,7 @@ func TestCompressedOnOpenSends(t *testing.T) {
 
 // Close flushes what was accepted, and the peer's end is a clean one.
 func TestCompressedCloseFlushes(t *testing.T) {
-	eachZip(t, zipAll, func(t *testing.T, how getty.Compression) {
+	eachZipStream(t, zipAll, func(t *testing.T, tr transport, how getty.Compression) {
 		const lines = 2000
 		text := strings.Repeat("flush me ", 20)
 		closing := funcs{Message: func(s *session, _ string) error {
@@ -395,7 +395,7 @@ func TestCompressedCloseFlushes(t *testing.T) {
 			}
 			return s.Close()
 		}}
-		nc := zipServe(t, closing, zipConfig(how))
+		nc := zipServe(t, tr, closing, zipConfig(how))
 		write(t, nc, "go\n")
 		if got, want := readAll(t, nc), strings.Repeat(text+"\n", lines); got != want {
 			t.Errorf("got %d bytes, want %d", len(got), len(want))
@@ -405,10 +405,10 @@ func TestCompressedCloseFlushes(t *testing.T) {
 
 // The peer's end behind whole messages is EOF, and all of them are handled.
 func TestCompressedEOF(t *testing.T) {
-	eachZip(t, zipAll, func(t *testing.T, how getty.Compression) {
+	eachZipStream(t, zipAll, func(t *testing.T, tr transport, how getty.Compression) {
 		r := record()
 		r.onMessage = func(s *session, m string) error { return s.Send(m) }
-		nc := zipServe(t, r, zipConfig(how))
+		nc := zipServe(t, tr, r, zipConfig(how))
 		want := strings.Repeat("one\ntwo\n", 100)
 		write(t, nc, want)
 		halfClose(t, nc)
@@ -421,10 +421,10 @@ func TestCompressedEOF(t *testing.T) {
 
 // An end inside a block is no clean one.
 func TestCompressedTornBlock(t *testing.T) {
-	eachZip(t, zipAll, func(t *testing.T, how getty.Compression) {
+	eachZipStream(t, zipAll, func(t *testing.T, tr transport, how getty.Compression) {
 		for _, cut := range []int{1, 3, 6, 20} {
 			r := record()
-			nc := zipServe(t, r, zipConfig(how))
+			nc := zipServe(t, tr, r, zipConfig(how))
 			data := getty.NewZipStream(how).Compress([]byte(strings.Repeat("torn into pieces\n", 50)))
 			_, err := nc.Conn.Write(data[:len(data)-cut])
 			must(t, err)
@@ -436,9 +436,9 @@ func TestCompressedTornBlock(t *testing.T) {
 
 // Bytes of another format end the session with an error that says so.
 func TestCompressedGarbage(t *testing.T) {
-	eachZip(t, zipAll, func(t *testing.T, how getty.Compression) {
+	eachZipStream(t, zipAll, func(t *testing.T, tr transport, how getty.Compression) {
 		r := record()
-		nc := zipServe(t, r, zipConfig(how))
+		nc := zipServe(t, tr, r, zipConfig(how))
 		write(t, nc, "hello\n")
 		write(t, nc.Conn, strings.Repeat("\xff\xfe\x07\x17", 100))
 		if got := receive(t, r.messages, "message"); got != "hello" {

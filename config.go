@@ -107,7 +107,8 @@ type Config struct {
 	UDP UDP
 
 	// Control is called for each socket after its creation and before it is
-	// bound or connected, as in net.ListenConfig and net.Dialer.
+	// bound or connected, as in net.ListenConfig and net.Dialer. The socket of a
+	// multicast group is bound already.
 	Control func(network, address string, c syscall.RawConn) error
 
 	// Logger receives what has no caller to be returned to, such as failing

@@ -40,7 +40,7 @@ func TestD41EveryFlushCanBeDecodedAtOnce(t *testing.T) {
 
 // D41: batches went around the compressor. All of the ways to send are one.
 func TestD41AllSendsTakeOneWay(t *testing.T) {
-	eachZip(t, zipAll, func(t *testing.T, how getty.Compression) {
+	eachZipStream(t, zipAll, func(t *testing.T, tr transport, how getty.Compression) {
 		r := record()
 		r.onOpen = func(s *session) error {
 			p, err := s.Prepare("prepared")
@@ -51,7 +51,7 @@ func TestD41AllSendsTakeOneWay(t *testing.T) {
 				s.Send("sent"), s.SendFrame(s.Context(), []byte("frame\n")),
 				s.SendPrepared(s.Context(), p), s.TrySend("tried"), s.Flush())
 		}
-		nc := zipServe(t, r, zipConfig(how))
+		nc := zipServe(t, tr, r, zipConfig(how))
 		const want = "sent\nframe\nprepared\ntried\n"
 		got := make([]byte, len(want))
 		_, err := io.ReadFull(nc, got)
@@ -152,24 +152,26 @@ func zipBomb(t testing.TB, how getty.Compression) []byte {
 func TestD43ABombIsNoLargerThanTheLimit(t *testing.T) {
 	eachZip(t, zipAll, func(t *testing.T, how getty.Compression) {
 		bomb := zipBomb(t, how)
-		r := record()
-		cfg := zipConfig(how)
-		cfg.MaxMessageSize, cfg.CloseTimeout = 100<<10, time.Millisecond // what is discarded is expanded, too
-		nc := zipServe(t, r, cfg)
-		runtime.GC()
-		before := zipAllocated()
-		_, _ = nc.Conn.Write(bomb)
-		wantEnd(t, r, getty.ErrMessageTooLong)
-		if got := zipAllocated() - before; got > 16<<20 { // the race detector's pools lose what is given back
-			t.Errorf("%d KiB became %d KiB of memory", len(bomb)>>10, got>>10)
-		}
+		eachStream(t, func(t *testing.T, tr transport) {
+			r := record()
+			cfg := zipConfig(how)
+			cfg.MaxMessageSize, cfg.CloseTimeout = 100<<10, time.Millisecond // what is discarded is expanded, too
+			nc := zipServe(t, tr, r, cfg)
+			runtime.GC()
+			before := zipAllocated()
+			_, _ = nc.Conn.Write(bomb)
+			wantEnd(t, r, getty.ErrMessageTooLong)
+			if got := zipAllocated() - before; got > 16<<20 { // the race detector's pools lose what is given back
+				t.Errorf("%d KiB became %d KiB of memory", len(bomb)>>10, got>>10)
+			}
+		})
 	})
 }
 
 // The same for a session that takes the messages, which are small, slowly: what
 // has not been taken stays compressed.
 func TestD43ABombIsExpandedAsItIsTaken(t *testing.T) {
-	eachZip(t, zipAll, func(t *testing.T, how getty.Compression) {
+	eachZipStream(t, zipAll, func(t *testing.T, tr transport, how getty.Compression) {
 		hold := newGate(t)
 		var first atomic.Bool
 		seen := make(chan struct{})
@@ -180,7 +182,7 @@ func TestD43ABombIsExpandedAsItIsTaken(t *testing.T) {
 			}
 			return nil
 		}}
-		nc := zipServe(t, r, zipConfig(how))
+		nc := zipServe(t, tr, r, zipConfig(how))
 		z := getty.NewZipStream(how)
 		defer z.Drop()
 		var bomb []byte
@@ -226,14 +228,16 @@ func TestD43AnnouncedSizesAreChecked(t *testing.T) {
 		"zstd RLE":         {getty.CompressZstd, "\x28\xb5\x2f\xfd\x00\x58" + strings.Repeat("\x02\x00\x10x", 9) + "\x03\x00\x10x"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := record()
-			nc := zipServe(t, r, zipConfig(tc.how))
-			before := zipAllocated()
-			write(t, nc.Conn, tc.data)
-			zipWantMismatch(t, receive(t, r.closed, "OnClose"), tc.how.String())
-			if got := zipAllocated() - before; got > 4<<20 {
-				t.Errorf("%d KiB of memory", got>>10)
-			}
+			eachStream(t, func(t *testing.T, tr transport) {
+				r := record()
+				nc := zipServe(t, tr, r, zipConfig(tc.how))
+				before := zipAllocated()
+				write(t, nc.Conn, tc.data)
+				zipWantMismatch(t, receive(t, r.closed, "OnClose"), tc.how.String())
+				if got := zipAllocated() - before; got > 4<<20 {
+					t.Errorf("%d KiB of memory", got>>10)
+				}
+			})
 		})
 	}
 }

@@ -211,20 +211,22 @@ func tcpPeer(t testing.TB, url string) net.Conn {
 
 // Whoever is in a handshake, or in Configure, has a place.
 func TestD54MaxSessionsCountsWhatIsOpening(t *testing.T) {
-	o := observe()
-	srv, url := serve(t, overTLS, echo, getty.Config{MaxSessions: 2, Observer: o}, nil)
-	first := tcpPeer(t, url)
-	tcpPeer(t, url)
-	reaches(t, 2, "the number of handshakes", func() int { return srv.Stats().Opening })
-	tcpPeer(t, url)
-	if err := receive(t, o.failed, "ConnFailed"); !errors.Is(err, getty.ErrTooManySessions) {
-		t.Fatalf("ConnFailed got %v", err)
-	}
-	must(t, first.Close())
-	if err := receive(t, o.failed, "ConnFailed"); errors.Is(err, getty.ErrTooManySessions) {
-		t.Fatalf("ConnFailed got %v", err)
-	}
-	echoesOver(t, url)
+	eachSecure(t, func(t *testing.T, tr transport) {
+		o := observe()
+		srv, url := serve(t, tr, echo, getty.Config{MaxSessions: 2, Observer: o}, nil)
+		first := tcpPeer(t, url)
+		tcpPeer(t, url)
+		reaches(t, 2, "the number of handshakes", func() int { return srv.Stats().Opening })
+		tcpPeer(t, url)
+		if err := receive(t, o.failed, "ConnFailed"); !errors.Is(err, getty.ErrTooManySessions) {
+			t.Fatalf("ConnFailed got %v", err)
+		}
+		must(t, first.Close())
+		if err := receive(t, o.failed, "ConnFailed"); errors.Is(err, getty.ErrTooManySessions) {
+			t.Fatalf("ConnFailed got %v", err)
+		}
+		echoesOver(t, url)
+	})
 }
 
 func TestD54MaxSessionsPerAddr(t *testing.T) {

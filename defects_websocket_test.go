@@ -64,16 +64,16 @@ func TestD29EverythingLeavesThroughOneWritePath(t *testing.T) {
 		var next [senders]int
 		pings, answered := 0, -1
 		for messages := 0; messages < senders*share || answered < asked-1; {
-			op, payload, err := readRawFrame(w.br)
+			f, err := w.readFrame()
 			must(t, err)
-			switch op {
+			switch f.op {
 			case 2:
 				var g, i int
-				if _, err := fmt.Sscanf(string(payload), "%d %d", &g, &i); err != nil {
-					t.Fatalf("message %.40q: %v", payload, err)
+				if _, err := fmt.Sscanf(f.payload, "%d %d", &g, &i); err != nil {
+					t.Fatalf("message %.40q: %v", f.payload, err)
 				}
-				if want := numbered(g, i, i*37%3000) + "\n"; i != next[g] || string(payload) != want {
-					t.Fatalf("message %.40q, want %d of sender %d", payload, next[g], g)
+				if want := numbered(g, i, i*37%3000) + "\n"; i != next[g] || f.payload != want {
+					t.Fatalf("message %.40q, want %d of sender %d", f.payload, next[g], g)
 				}
 				next[g]++
 				messages++
@@ -81,13 +81,13 @@ func TestD29EverythingLeavesThroughOneWritePath(t *testing.T) {
 				pings++
 			case 10:
 				// Over the watermark it may answer the last one only (section 5.5.3).
-				n, err := strconv.Atoi(string(payload))
+				n, err := strconv.Atoi(f.payload)
 				if err != nil || n <= answered {
-					t.Fatalf("pong %q after %d", payload, answered)
+					t.Fatalf("pong %q after %d", f.payload, answered)
 				}
 				answered = n
 			default:
-				t.Fatalf("opcode %d", op)
+				t.Fatalf("opcode %d", f.op)
 			}
 		}
 		sending.Wait()
@@ -101,14 +101,14 @@ func TestD29EverythingLeavesThroughOneWritePath(t *testing.T) {
 		}
 		closes := 0
 		for {
-			op, _, err := readRawFrame(w.br)
+			f, err := w.readFrame()
 			if err != nil {
 				break
 			}
 			if closes > 0 {
-				t.Errorf("opcode %d follows the close frame", op)
+				t.Errorf("opcode %d follows the close frame", f.op)
 			}
-			if op == 8 {
+			if f.op == 8 {
 				closes++
 				must(t, w.CloseWrite())
 			}
@@ -160,10 +160,10 @@ func TestD31OneSendIsOneMessage(t *testing.T) {
 			}
 		}()
 		for _, n := range sizes {
-			op, payload, err := readRawFrame(nc.(*wsRaw).br)
+			f, err := nc.(*wsRaw).readFrame()
 			must(t, err)
-			if op != 2 || len(payload) != n+1 {
-				t.Errorf("a frame of opcode %d and %d bytes, want a message of %d", op, len(payload), n+1)
+			if f.op != 2 || len(f.payload) != n+1 {
+				t.Errorf("a frame of opcode %d and %d bytes, want a message of %d", f.op, len(f.payload), n+1)
 			}
 		}
 	})
@@ -229,7 +229,7 @@ func TestD32AMessageMustBeWhole(t *testing.T) {
 		_, nc := accepted(t, tr, r, getty.Config{}, nil)
 		w := asWritten(nc).(*wsRaw)
 		write(t, w, "one\ntwo\nthr")
-		wantFrames(t, w.br, failed(1007))
+		wantFrames(t, w, failed(1007))
 		w.said = true
 		must(t, w.Conn.Close())
 		wantEnd(t, r, getty.ErrIncomplete)
@@ -253,7 +253,7 @@ func TestD32NobodyWaitsForAPeerThatDoesNotAnswer(t *testing.T) {
 		nc := v.dial(t)
 		s := <-r.opened
 		must(t, s.Close())
-		wantFrames(t, nc.(*wsRaw).br, []ruleFrame{closing(1000, "")})
+		wantFrames(t, nc.(*wsRaw), []ruleFrame{closing(1000, "")})
 		v.wantEndAt(t, r, time.Second, nil)
 	})
 }
@@ -290,12 +290,12 @@ func TestD34AMissingPongIsNoticed(t *testing.T) {
 		v.serve(t, r, getty.Config{Keepalive: getty.Keepalive{Interval: time.Second, Misses: 2}}, nil)
 		nc := v.dial(t).(*wsRaw)
 		for range 5 {
-			op, payload, err := readRawFrame(nc.br)
+			f, err := nc.readFrame()
 			must(t, err)
-			if op != 9 {
-				t.Fatalf("opcode %d, want a ping", op)
+			if f.op != 9 {
+				t.Fatalf("opcode %d, want a ping", f.op)
 			}
-			_, err = nc.Conn.Write(rawFrame(true, true, 10, payload))
+			_, err = nc.Conn.Write(pong(f.payload).bytes(true))
 			must(t, err)
 			synctest.Wait()
 			wantOpen(t, r)
@@ -319,9 +319,9 @@ func TestPingsAreAnsweredWhileWorkersAreBusy(t *testing.T) {
 		w := peer(t, url).(*wsRaw)
 		_, err := w.Conn.Write(ping("alive?").bytes(true))
 		must(t, err)
-		wantFrames(t, w.br, []ruleFrame{pong("alive?")})
+		wantFrames(t, w, []ruleFrame{pong("alive?")})
 		must(t, w.CloseWrite())
-		wantFrames(t, w.br, []ruleFrame{closing(1000, "")})
+		wantFrames(t, w, []ruleFrame{closing(1000, "")})
 		wantEnd(t, r, io.EOF)
 		leave.open()
 	})

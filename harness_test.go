@@ -155,13 +155,19 @@ func splitURL(url string) (kind, addr, path string) {
 }
 
 // peer is the other end as raw bytes, without getty.
-func peer(t testing.TB, url string) net.Conn {
+func peer(t testing.TB, url string) net.Conn { return peerOffering(t, url, "") }
+
+// peerOffering is peer whose opening handshake offers extensions of WebSocket.
+func peerOffering(t testing.TB, url, extensions string) net.Conn {
 	t.Helper()
 	kind, addr, path := splitURL(url)
 	nc, err := net.Dial(networkOf(kind), addr)
 	must(t, err)
 	must(t, nc.SetDeadline(time.Now().Add(limit)))
 	nc = rawEnd(nc, kind, true, path)
+	if w, ok := nc.(*wsRaw); ok {
+		w.extensions = extensions
+	}
 	t.Cleanup(func() { _ = nc.Close() })
 	if h, ok := nc.(interface{ Handshake() error }); ok {
 		must(t, h.Handshake())

@@ -113,13 +113,13 @@ func (ep *endpoint) isClosing() bool {
 	}
 }
 
-// serverTLS checks that a configuration can serve.
-func serverTLS(cfg *tls.Config) error {
+// serverTLS checks that a configuration can serve that kind of URL.
+func serverTLS(cfg *tls.Config, kind string) error {
 	if cfg == nil {
-		return &ConfigError{Field: "Config.TLS", Problem: "is nil, tls:// needs a certificate"}
+		return &ConfigError{Field: "Config.TLS", Problem: "is nil, " + kind + ":// needs a certificate"}
 	}
 	if len(cfg.Certificates) == 0 && cfg.GetCertificate == nil && cfg.GetConfigForClient == nil {
-		return &ConfigError{Field: "Config.TLS", Problem: "has no certificate, tls:// needs one"}
+		return &ConfigError{Field: "Config.TLS", Problem: "has no certificate, " + kind + ":// needs one"}
 	}
 	return nil
 }

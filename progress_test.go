@@ -247,7 +247,7 @@ func unreturned(t *testing.T, panics bool, want error) {
 		_, err := w.Conn.Write(append(text("first\n").bytes(true), text("second\n").bytes(true)...))
 		must(t, err)
 		w.said = true
-		wantFrames(t, w.br, failed(1011))
+		wantFrames(t, w, failed(1011))
 		_, err = w.Conn.Write(text("third\n").bytes(true))
 		must(t, err)
 		v.wantEndAt(t, r, at, want)

@@ -118,7 +118,7 @@ func (s *Server[M]) check(t *target) error {
 		return err
 	}
 	if t.secure() {
-		return serverTLS(s.ep.cfg.TLS)
+		return serverTLS(s.ep.cfg.TLS, t.kind)
 	}
 	return nil
 }

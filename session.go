@@ -87,8 +87,9 @@ func (s *Session[M]) CloseWithCause(cause error) { s.closeWith(cause) }
 func (s *Session[M]) Flush() error { return s.flush() }
 
 // Ping asks a WebSocket peer for a sign of life, which LastActive shows. It does
-// not wait. Other transports have no such question: ErrUnsupported. See
-// Config.Keepalive for doing so regularly.
+// not wait, and over the high watermark, where a ping would only queue, it is
+// left out and Ping returns nil all the same. Other transports have no such
+// question: ErrUnsupported. See Config.Keepalive for doing so regularly.
 func (s *Session[M]) Ping() error {
 	if _, ok := s.framing.(*webSocket); !ok {
 		return ErrUnsupported

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"runtime"
+	"runtime/metrics"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -429,6 +430,38 @@ func TestD48AnIdleSessionCostsNothing(t *testing.T) {
 			t.Errorf("%d calls of idle conns in a year", got)
 		}
 	})
+}
+
+// The same on sockets, where nobody can tell the clock to hurry: in a moment a
+// timer in each session would wake hundreds of goroutines.
+func TestD48AnIdleSocketWakesNobody(t *testing.T) {
+	eachTransport(t, func(t *testing.T, tr transport) {
+		_, url := serve(t, tr, echo, getty.Config{}, nil)
+		for range 50 {
+			ask(t, peer(t, url), "hello") // it was busy once
+		}
+		runtime.GC()
+		time.Sleep(50 * time.Millisecond) // what the last messages have left is done
+		before, woken := mallocs(), wakeUps()
+		time.Sleep(200 * time.Millisecond)
+		if got := wakeUps() - woken; got > 20 {
+			t.Errorf("%d wake-ups without a message", got)
+		}
+		if got := mallocs() - before; got > 100 {
+			t.Errorf("%d allocations without a message", got)
+		}
+	})
+}
+
+// wakeUps is how often goroutines have begun to run, as far as the runtime
+// counts it: each one's every eighth time.
+func wakeUps() (n uint64) {
+	sample := []metrics.Sample{{Name: "/sched/latencies:seconds"}}
+	metrics.Read(sample)
+	for _, count := range sample[0].Value.Float64Histogram().Counts {
+		n += count
+	}
+	return n
 }
 
 func mallocs() uint64 {

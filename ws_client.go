@@ -35,17 +35,37 @@ func (w *webSocket) ask(t *target) error {
 	if err := writeAll(w.c.conn, head); err != nil {
 		return err
 	}
-	answer, err := w.readHead()
+	resp, err := w.readAnswer(r)
 	if err != nil {
 		return err
 	}
-	resp, err := http.ReadResponse(bufio.NewReader(strings.NewReader(answer)), r)
-	if err != nil {
-		return &UpgradeError{Problem: "the answer is malformed: " + err.Error()}
-	}
-	_ = resp.Body.Close()
-	w.head.Store(&answer)
 	return w.check(resp, acceptKey(r.Header.Get("Sec-WebSocket-Key")))
+}
+
+// readAnswer reads the server's answer behind its interim ones. The limit is for
+// all of them together.
+func (w *webSocket) readAnswer(r *http.Request) (*http.Response, error) {
+	for left := w.c.ep.cfg.WebSocket.MaxHeaderBytes; ; {
+		head, err := w.readHead(left)
+		if err != nil {
+			return nil, err
+		}
+		resp, err := http.ReadResponse(bufio.NewReader(strings.NewReader(head)), r)
+		if err != nil {
+			return nil, &UpgradeError{Problem: "the answer is malformed: " + err.Error()}
+		}
+		_ = resp.Body.Close()
+		if !isInterim(resp) {
+			w.head.Store(&head)
+			return resp, nil
+		}
+		left -= len(head)
+	}
+}
+
+// isInterim reports whether another answer follows (RFC 9110, section 15.2).
+func isInterim(resp *http.Response) bool {
+	return resp.StatusCode/100 == 1 && resp.StatusCode != http.StatusSwitchingProtocols
 }
 
 // check holds the server's answer against RFC 6455, section 4.1.
@@ -141,13 +161,17 @@ func (d *dialer) tunnel(ctx context.Context, nc net.Conn, proxy *url.URL) error 
 	}
 	// The proxy says nothing behind its head before we do, so nothing is read ahead.
 	answer := bufio.NewReader(&headLimit{nc, d.ep.cfg.WebSocket.MaxHeaderBytes})
-	resp, err := http.ReadResponse(answer, &http.Request{Method: http.MethodConnect})
+	asked := &http.Request{Method: http.MethodConnect}
+	resp, err := http.ReadResponse(answer, asked)
+	for err == nil && isInterim(resp) {
+		resp, err = http.ReadResponse(answer, asked)
+	}
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case err != nil:
 		return fmt.Errorf("proxy %s: %w", proxy.Host, err)
-	case resp.StatusCode != http.StatusOK:
+	case resp.StatusCode/100 != 2:
 		return &UpgradeError{resp.StatusCode, resp.Header, "the proxy does not connect"}
 	case answer.Buffered() > 0:
 		return &UpgradeError{resp.StatusCode, resp.Header, "the proxy sends data of its own"}

@@ -38,7 +38,7 @@ func TestCloseFrameBehindTheLastMessage(t *testing.T) {
 				must(t, err)
 				w.said = true
 				must(t, w.Conn.SetReadDeadline(time.Now().Add(limit)))
-				wantFrames(t, w.br, failed(tt.code))
+				wantFrames(t, w, failed(tt.code))
 				if n, err := io.Copy(io.Discard, w.br); n != 0 || err != nil {
 					t.Errorf("%d more bytes, %v", n, err)
 				}
@@ -107,7 +107,7 @@ func TestD30FragmentsWithDeflate(t *testing.T) {
 					must(t, err)
 				}
 				w.said = true
-				wantFrames(t, w.br, failed(1009))
+				wantFrames(t, w, failed(1009))
 				wantEnd(t, r, getty.ErrMessageTooLong)
 				must(t, w.Conn.Close())
 			})
@@ -122,7 +122,7 @@ func offering(t *testing.T, url string) *wsRaw {
 	nc, err := net.Dial("tcp", addr)
 	must(t, err)
 	w := rawEnd(nc, kind, true, path).(*wsRaw)
-	w.offer = "permessage-deflate"
+	w.extensions = "permessage-deflate"
 	must(t, w.Handshake())
 	return w
 }

@@ -26,9 +26,10 @@ type wsRaw struct {
 	br     *bufio.Reader
 	client bool
 	path   string
-	cut    int // size of messages that are no lines; 0: lines, -1: one for each Write
-
-	offer string // of extensions, by a client
+	// extensions is what a client offers, and what a server answers: the offer
+	// itself if that is asOffered. Once it is agreed on it is the server's answer.
+	extensions string
+	cut        int // size of messages that are no lines; 0: lines, -1: one for each Write
 
 	once sync.Once
 	err  error // of the handshake
@@ -96,11 +97,13 @@ func (w *wsRaw) Handshake() error {
 	return w.err
 }
 
+const asOffered = "as offered"
+
 const rawKey = "dGhlIHNhbXBsZSBub25jZQ==" // of RFC 6455, section 1.3
 
 func (w *wsRaw) ask() error {
 	_, err := fmt.Fprintf(w.Conn, "GET %s HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n"+
-		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\nSec-WebSocket-Extensions: %s\r\n\r\n", cmp.Or(w.path, "/"), rawKey, cmp.Or(w.offer, "x-none"))
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n%s\r\n", cmp.Or(w.path, "/"), rawKey, w.extensionLine())
 	if err != nil {
 		return err
 	}
@@ -111,7 +114,16 @@ func (w *wsRaw) ask() error {
 	if got := resp.Header.Get("Sec-WebSocket-Accept"); resp.StatusCode != 101 || got != "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" {
 		return fmt.Errorf("the answer is %s with accept %q", resp.Status, got)
 	}
+	w.extensions = resp.Header.Get("Sec-WebSocket-Extensions")
 	return nil
+}
+
+// extensionLine is the line of the handshake for them, if there are any.
+func (w *wsRaw) extensionLine() string {
+	if w.extensions == "" {
+		return ""
+	}
+	return "Sec-WebSocket-Extensions: " + w.extensions + "\r\n"
 }
 
 func (w *wsRaw) answer() error {
@@ -119,9 +131,12 @@ func (w *wsRaw) answer() error {
 	if err != nil {
 		return err
 	}
+	if w.extensions == asOffered { // a parameter without a value is for offers only
+		w.extensions = strings.TrimSuffix(r.Header.Get("Sec-WebSocket-Extensions"), "; client_max_window_bits")
+	}
 	sum := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
-	_, err = fmt.Fprintf(w.Conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
-		base64.StdEncoding.EncodeToString(sum[:]))
+	_, err = fmt.Fprintf(w.Conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n%s\r\n",
+		base64.StdEncoding.EncodeToString(sum[:]), w.extensionLine())
 	return err
 }
 
@@ -194,19 +209,19 @@ func (w *wsRaw) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	for len(w.rest) == 0 {
-		op, payload, err := readRawFrame(w.br)
+		f, err := w.readFrame()
 		switch {
 		case err != nil:
 			return 0, err
-		case op == 8:
+		case f.op == 8:
 			_ = w.CloseWrite()
 			return 0, io.EOF
-		case op == 9:
+		case f.op == 9:
 			w.mu.Lock()
-			_, _ = w.Conn.Write(rawFrame(w.client, true, 10, payload))
+			_, _ = w.Conn.Write(rawFrame(w.client, true, 10, []byte(f.payload)))
 			w.mu.Unlock()
-		case op < 8:
-			w.rest = payload
+		case f.op < 8:
+			w.rest = []byte(f.payload)
 		}
 	}
 	n := copy(p, w.rest)
@@ -214,38 +229,51 @@ func (w *wsRaw) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// readRawFrame reads one frame and removes its mask.
-func readRawFrame(r io.Reader) (op byte, payload []byte, err error) {
+// readFrame reads one frame and removes its mask. What getty must not send is
+// an error: a mask that is missing or too many, reserved bits that nothing was
+// agreed on for, and fragments, as each message of getty's is one frame.
+func (w *wsRaw) readFrame() (f ruleFrame, err error) {
 	var h [2]byte
-	if _, err = io.ReadFull(r, h[:]); err != nil {
-		return 0, nil, err
+	if _, err = io.ReadFull(w.br, h[:]); err != nil {
+		return f, err
+	}
+	f = ruleFrame{bits: h[0] & 0xF0, op: h[0] & 0x0F}
+	masked, mayCompress := h[1]&0x80 != 0, w.extensions != "" && (f.op == 1 || f.op == 2)
+	switch {
+	case masked == w.client:
+		return f, fmt.Errorf("a frame of opcode %d is masked: %v, received by a client: %v", f.op, masked, w.client)
+	case f.bits != fin && (f.bits != fin|rsv1 || !mayCompress):
+		return f, fmt.Errorf("a frame of opcode %d has the bits %#x", f.op, f.bits)
 	}
 	n := uint64(h[1] & 0x7F)
 	switch n {
 	case 126:
 		var b [2]byte
-		_, err = io.ReadFull(r, b[:])
+		_, err = io.ReadFull(w.br, b[:])
 		n = uint64(binary.BigEndian.Uint16(b[:]))
 	case 127:
 		var b [8]byte
-		_, err = io.ReadFull(r, b[:])
+		_, err = io.ReadFull(w.br, b[:])
 		n = binary.BigEndian.Uint64(b[:])
 	}
 	if err != nil {
-		return 0, nil, err
+		return f, err
 	}
 	var key [4]byte
-	if h[1]&0x80 != 0 {
-		if _, err = io.ReadFull(r, key[:]); err != nil {
-			return 0, nil, err
+	if masked {
+		if _, err = io.ReadFull(w.br, key[:]); err != nil {
+			return f, err
 		}
 	}
-	payload = make([]byte, n)
-	_, err = io.ReadFull(r, payload)
-	for i := range payload {
-		payload[i] ^= key[i%4]
+	payload := make([]byte, n)
+	_, err = io.ReadFull(w.br, payload)
+	if masked {
+		for i := range payload {
+			payload[i] ^= key[i%4]
+		}
 	}
-	return h[0] & 0x0F, payload, err
+	f.payload = string(payload)
+	return f, err
 }
 
 // CloseWrite sends the close frame.

@@ -3,6 +3,7 @@
 package getty_test
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -25,7 +26,10 @@ type ruleFrame struct {
 	payload string
 }
 
-const fin = 0x80
+const (
+	fin  = 0x80
+	rsv1 = 0x40
+)
 
 func text(s string) ruleFrame        { return ruleFrame{fin, 1, s} }
 func binaryFrame(s string) ruleFrame { return ruleFrame{fin, 2, s} }
@@ -67,7 +71,8 @@ var ruleConfig = getty.Config{
 	WebSocket: getty.WebSocketConfig{MessageType: getty.MessageLast},
 }
 
-// eachEcho runs a test against getty as the server and as the client.
+// eachEcho runs a test against getty as the server and as the client, with
+// compression if it is configured.
 func eachEcho(t *testing.T, cfg getty.Config, test func(t *testing.T, nc net.Conn, client bool)) {
 	for _, kind := range []string{"ws", "wss"} {
 		t.Run(kind+"/server", func(t *testing.T) {
@@ -76,8 +81,11 @@ func eachEcho(t *testing.T, cfg getty.Config, test func(t *testing.T, nc net.Con
 			must(t, err)
 			must(t, srv.Listen(kind+"://127.0.0.1:0"))
 			t.Cleanup(func() { must(t, srv.Shutdown(within(t))) })
-			nc := peer(t, srv.URLs()[0])
-			test(t, nc, true)
+			offer := ""
+			if cfg.WebSocket.Deflate.Enabled {
+				offer = "permessage-deflate"
+			}
+			test(t, peerOffering(t, srv.URLs()[0], offer), true)
 		})
 		t.Run(kind+"/client", func(t *testing.T) {
 			url, accept := listenRaw(t, transport{kind, func(testing.TB) string { return kind + "://127.0.0.1:0" }})
@@ -90,25 +98,28 @@ func eachEcho(t *testing.T, cfg getty.Config, test func(t *testing.T, nc net.Con
 				}
 				dialed <- err
 			}()
-			nc := accept()
-			must(t, nc.(*wsRaw).Handshake())
+			w := accept().(*wsRaw)
+			if cfg.WebSocket.Deflate.Enabled {
+				w.extensions = asOffered
+			}
+			must(t, w.Handshake())
 			must(t, <-dialed)
-			test(t, nc, false)
+			test(t, w, false)
 		})
 	}
 }
 
 // wantFrames reads frames and compares them.
-func wantFrames(t *testing.T, r io.Reader, want []ruleFrame) {
+func wantFrames(t *testing.T, w *wsRaw, want []ruleFrame) {
 	t.Helper()
-	for i, w := range want {
-		op, payload, err := readRawFrame(r)
+	for i, f := range want {
+		got, err := w.readFrame()
 		if err != nil {
 			t.Fatalf("frame %d: %v", i, err)
 		}
-		if op != w.op || string(payload) != w.payload {
-			t.Fatalf("frame %d is opcode %d with %d bytes %.60q, want %d with %d bytes %.60q",
-				i, op, len(payload), payload, w.op, len(w.payload), w.payload)
+		if got != f {
+			t.Fatalf("frame %d is opcode %d with bits %#x and %d bytes %.60q, want %d with %#x and %d bytes %.60q",
+				i, got.op, got.bits, len(got.payload), got.payload, f.op, f.bits, len(f.payload), f.payload)
 		}
 	}
 }
@@ -141,14 +152,14 @@ func runRules(t *testing.T, rules []rule) {
 								break // it may have seen enough
 							}
 						}
-						wantFrames(t, w.br, r.want)
+						wantFrames(t, w, r.want)
 						if n := len(r.want); n > 0 && r.want[n-1].op == 8 {
 							w.said = true // nothing more to say
 						} else {
 							_, err := w.Conn.Write(closing(1000, "").bytes(client))
 							must(t, err)
 							w.said = true
-							wantFrames(t, w.br, []ruleFrame{closing(1000, "")})
+							wantFrames(t, w, []ruleFrame{closing(1000, "")})
 						}
 						if client { // the server closes the conn
 							if _, err := w.br.ReadByte(); err != io.EOF { //nolint:errorlint // exactly that
@@ -321,7 +332,7 @@ func TestWebSocketRulesMasking(t *testing.T) {
 		_, err := w.Conn.Write(text("of the wrong kind").bytes(!client))
 		must(t, err)
 		w.said = true
-		wantFrames(t, w.br, failed(1002))
+		wantFrames(t, w, failed(1002))
 		must(t, w.Conn.Close())
 	})
 }
@@ -348,7 +359,7 @@ func TestD36LengthsAreCheckedBeforeAnythingIsAllocated(t *testing.T) {
 				_, err := w.Conn.Write(binary.BigEndian.AppendUint64(head, tt.length))
 				must(t, err)
 				w.said = true
-				wantFrames(t, w.br, failed(tt.code))
+				wantFrames(t, w, failed(tt.code))
 				must(t, w.Conn.Close())
 			})
 		})
@@ -357,62 +368,52 @@ func TestD36LengthsAreCheckedBeforeAnythingIsAllocated(t *testing.T) {
 
 func TestWebSocketRules9Limits(t *testing.T) {
 	if testing.Short() {
-		t.Skip("moves 50 MB")
+		t.Skip("moves 200 MB")
 	}
-	for _, n := range []int{64 << 10, 1 << 20, 8 << 20} {
-		for _, fragment := range []int{0, 64, 4 << 10, 256 << 10} {
-			if fragment > 0 && n/fragment > 1<<15 {
-				continue
-			}
+	for n, fragments := range map[int][]int{64 << 10: {0, 64, 4 << 10}, 1 << 20: {0, 64, 4 << 10, 256 << 10}, 16 << 20: {0}} {
+		for _, fragment := range fragments {
 			t.Run(fmt.Sprintf("%d/%d", n, fragment), func(t *testing.T) {
-				for op, c := range map[byte]string{1: "µ", 2: "\xff\xfe"} {
-					message := strings.Repeat(c, n/2)
-					var out []byte
-					for rest := message; len(rest) > 0; {
-						size := len(rest)
-						if fragment > 0 {
-							size = min(size, fragment)
+				eachEcho(t, ruleConfig, func(t *testing.T, nc net.Conn, client bool) {
+					w := nc.(*wsRaw)
+					for op, c := range map[byte]string{1: "µ", 2: "\xff\xfe"} {
+						if n > 1<<20 && client == (op == 2) {
+							continue // once each way
 						}
-						f := ruleFrame{0, 0, rest[:size]}
-						if len(rest) == len(message) {
-							f.op = op
+						message := strings.Repeat(c, n/2)
+						var out []byte
+						for _, f := range inFragments(op, message, cmp.Or(fragment, n)) {
+							out = append(out, f.bytes(client)...)
 						}
-						if rest = rest[size:]; rest == "" {
-							f.bits = fin
-						}
-						out = append(out, f.bytes(true)...)
+						sent := make(chan error, 1)
+						go func() {
+							_, err := w.Conn.Write(out)
+							sent <- err
+						}()
+						wantFrames(t, w, []ruleFrame{{fin, op, message}})
+						must(t, <-sent)
 					}
-					cfg := ruleConfig
-					srv, err := getty.NewServer(codec.Raw{}, wsEcho, cfg)
-					must(t, err)
-					must(t, srv.Listen("ws://127.0.0.1:0"))
-					w := peer(t, srv.URLs()[0]).(*wsRaw)
-					sent := make(chan error, 1)
-					go func() {
-						_, err := w.Conn.Write(out)
-						sent <- err
-					}()
-					wantFrames(t, w.br, []ruleFrame{{fin, op, message}})
-					must(t, <-sent)
 					must(t, w.Close())
-					must(t, srv.Shutdown(within(t)))
-				}
+				})
 			})
 		}
 	}
 }
 
-func TestWebSocketRules10AutomaticFragments(t *testing.T) {
-	message := strings.Repeat("*", 65536)
-	r := rule{name: "1300", want: []ruleFrame{text(message)}}
+// inFragments is a message as frames of at most size bytes.
+func inFragments(op byte, message string, size int) (frames []ruleFrame) {
 	for rest := message; rest != ""; {
-		n := min(1300, len(rest))
-		r.send = append(r.send, more(rest[:n]))
+		n := min(size, len(rest))
+		frames = append(frames, more(rest[:n]))
 		rest = rest[n:]
 	}
-	r.send[0].op = 1
-	r.send[len(r.send)-1].bits = fin
-	runRules(t, []rule{r})
+	frames[0].op = op
+	frames[len(frames)-1].bits = fin
+	return frames
+}
+
+func TestWebSocketRules10AutomaticFragments(t *testing.T) {
+	message := strings.Repeat("*", 65536)
+	runRules(t, []rule{{name: "1300", send: inFragments(1, message, 1300), want: []ruleFrame{text(message)}}})
 }
 
 // TestWebSocketPartialFrames: invalid text is refused in a frame that has
@@ -424,7 +425,7 @@ func TestWebSocketPartialFrames(t *testing.T) {
 		_, err := w.Conn.Write(frame[:len(frame)-200])
 		must(t, err)
 		w.said = true
-		wantFrames(t, w.br, failed(1007))
+		wantFrames(t, w, failed(1007))
 		must(t, w.Conn.Close())
 	})
 }
@@ -441,7 +442,7 @@ func TestWebSocketSlowBytes(t *testing.T) {
 			must(t, err)
 			frame = frame[n:]
 		}
-		wantFrames(t, w.br, []ruleFrame{text(message)})
+		wantFrames(t, w, []ruleFrame{text(message)})
 		must(t, w.Close())
 	})
 }

@@ -16,7 +16,7 @@ import (
 
 // answer is the server's half of the handshake on a conn of its own listener.
 func (w *webSocket) answer(t *target) error {
-	head, err := w.readHead()
+	head, err := w.readHead(w.c.ep.cfg.WebSocket.MaxHeaderBytes)
 	if errors.Is(err, errHeadTooLong) {
 		return w.refuse(&UpgradeError{http.StatusRequestHeaderFieldsTooLarge, nil, err.Error()})
 	}

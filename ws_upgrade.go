@@ -48,6 +48,9 @@ func (s *Session[M]) Upgrade() *Upgrade {
 	}
 	w.asked.Store(true)
 	u := &Upgrade{Subprotocol: w.protocol, Compressed: w.deflate != nil, Request: w.request.Load()}
+	if u.Request != nil {
+		u.Request = u.Request.Clone(u.Request.Context())
+	}
 	text := w.head.Load()
 	if text == nil {
 		return u
@@ -136,10 +139,9 @@ func (w *webSocket) open() error {
 	}
 }
 
-// readHead reads a head of HTTP, up to and with its empty line. What comes
-// behind it stays in the window.
-func (w *webSocket) readHead() (string, error) {
-	limit := w.c.ep.cfg.WebSocket.MaxHeaderBytes
+// readHead reads a head of HTTP of at most limit bytes, up to and with its empty
+// line. What comes behind it stays in the window.
+func (w *webSocket) readHead(limit int) (string, error) {
 	for {
 		data := w.c.in.bytes()
 		end := bytes.Index(data, []byte("\r\n\r\n")) + 4

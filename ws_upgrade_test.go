@@ -4,8 +4,7 @@ package getty_test
 
 import (
 	"bufio"
-	"bytes"
-	"compress/flate"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -26,7 +25,8 @@ import (
 // knock sends a request to a server's listener and reads the answer.
 func knock(t *testing.T, url, request string) *http.Response {
 	t.Helper()
-	nc := below(must2(rawDial(url)))
+	kind, _, _ := splitURL(url)
+	nc := below(rawEnd(must2(rawDial(url)), kind, true, ""))
 	t.Cleanup(func() { _ = nc.Close() })
 	_, err := io.WriteString(nc, request)
 	must(t, err)
@@ -116,26 +116,74 @@ func TestUpgradeRequests(t *testing.T) {
 	}
 }
 
-// TestD35OriginsAreChecked also with a function.
+// TestD35OriginsAreChecked, also with a list and with a function.
 func TestD35OriginsAreChecked(t *testing.T) {
+	friends := []string{"https://friend.example", "http://other.example:8080"}
 	for name, tt := range map[string]struct {
 		cfg    getty.WebSocketConfig
 		origin string
 		status int
 	}{
-		"default":      {getty.WebSocketConfig{}, "http://evil.example", 403},
-		"any":          {getty.WebSocketConfig{Origins: []string{"*"}}, "http://evil.example", 101},
-		"function yes": {getty.WebSocketConfig{CheckOrigin: func(*http.Request) bool { return true }}, "http://evil.example", 101},
-		"function no":  {getty.WebSocketConfig{CheckOrigin: func(*http.Request) bool { return false }}, "http://example.com", 403},
-		"another port": {getty.WebSocketConfig{}, "http://example.com:81", 403},
+		"none":               {getty.WebSocketConfig{}, "", 101},
+		"same":               {getty.WebSocketConfig{}, "http://example.com", 101},
+		"same, secure":       {getty.WebSocketConfig{}, "https://example.com", 101},
+		"same, another case": {getty.WebSocketConfig{}, "https://EXAMPLE.com", 101},
+		"another":            {getty.WebSocketConfig{}, "http://evil.example", 403},
+		"another port":       {getty.WebSocketConfig{}, "http://example.com:81", 403},
+		"longer":             {getty.WebSocketConfig{}, "http://example.com.evil.example", 403},
+		"null":               {getty.WebSocketConfig{}, "null", 403},
+		"in the list":        {getty.WebSocketConfig{Origins: friends}, "https://friend.example", 101},
+		"in it, with a port": {getty.WebSocketConfig{Origins: friends}, "http://other.example:8080", 101},
+		"same beside a list": {getty.WebSocketConfig{Origins: friends}, "https://example.com", 101},
+		"not in the list":    {getty.WebSocketConfig{Origins: friends}, "https://evil.example", 403},
+		"another scheme":     {getty.WebSocketConfig{Origins: friends}, "http://friend.example", 403},
+		"any":                {getty.WebSocketConfig{Origins: []string{"*"}}, "http://evil.example", 101},
+		"function yes":       {getty.WebSocketConfig{CheckOrigin: func(*http.Request) bool { return true }}, "http://evil.example", 101},
+		"function no":        {getty.WebSocketConfig{CheckOrigin: func(*http.Request) bool { return false }}, "http://example.com", 403},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, url := serve(t, transport{"ws", func(testing.TB) string { return "ws://127.0.0.1:0/lines" }}, echo, getty.Config{WebSocket: tt.cfg}, nil)
-			if resp := knock(t, url, request(map[string]string{"x": "Origin: " + tt.origin})); resp.StatusCode != tt.status {
-				t.Errorf("the answer is %s, want %d", resp.Status, tt.status)
-			}
+			eachWebSocket(t, func(t *testing.T, tr transport) {
+				_, url := serve(t, tr, echo, getty.Config{WebSocket: tt.cfg}, nil)
+				_, _, path := splitURL(url)
+				changes := map[string]string{"GET": "GET " + cmp.Or(path, "/") + " HTTP/1.1"}
+				if tt.origin != "" {
+					changes["x"] = "Origin: " + tt.origin
+				}
+				if resp := knock(t, url, request(changes)); resp.StatusCode != tt.status {
+					t.Errorf("the answer is %s, want %d", resp.Status, tt.status)
+				}
+			})
 		})
 	}
+}
+
+const interim = "HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n"
+
+// TestInterimAnswersAreSkipped: a client waits for the one that switches.
+func TestInterimAnswersAreSkipped(t *testing.T) {
+	eachWebSocket(t, func(t *testing.T, tr transport) {
+		url, accept := listenRaw(t, tr)
+		r := record()
+		r.onOpen = func(s *session) error {
+			if resp := s.Upgrade().Response; resp == nil || resp.StatusCode != http.StatusSwitchingProtocols {
+				t.Errorf("the answer is %+v", resp)
+			}
+			return s.Send("hello")
+		}
+		dialed := make(chan error, 1)
+		go func() {
+			_, err := getty.Dial(within(t), url, codec.Line{}, r, getty.Config{TLS: clientTLS()})
+			dialed <- err
+		}()
+		w := accept().(*wsRaw)
+		_, err := io.WriteString(w.Conn, interim+"HTTP/1.1 100 Continue\r\n\r\n")
+		must(t, err)
+		must(t, w.Handshake())
+		must(t, receive(t, dialed, "end of Dial"))
+		wantFrames(t, w, []ruleFrame{binaryFrame("hello\n")})
+		must(t, w.Close())
+		receive(t, r.closed, "OnClose")
+	})
 }
 
 func TestUpgradeAnswers(t *testing.T) {
@@ -150,6 +198,9 @@ func TestUpgradeAnswers(t *testing.T) {
 		"no accept":      {"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n", 101, "Sec-WebSocket-Accept"},
 		"other accept":   {"HTTP/1.1 101 Switching Protocols\r\n" + good + "\r\n", 101, "Sec-WebSocket-Accept"},
 		"no upgrade":     {"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\r\n", 101, "upgrade"},
+		"interim, no":    {interim + interim + "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n", 401, "does not switch"},
+		"interim only":   {interim, 0, "EOF"},
+		"interim always": {strings.Repeat(interim, 1000), 0, "MaxHeaderBytes"},
 		"not HTTP":       {"220 smtp.example.com\r\n\r\n", 0, "malformed"},
 		"never ending":   {"HTTP/1.1 101 " + strings.Repeat("x", 20<<10) + "\r\n", 0, "MaxHeaderBytes"},
 		"closed at once": {"", 0, "EOF"},
@@ -316,6 +367,10 @@ func TestServeHTTP(t *testing.T) {
 			if up := accepted.Upgrade(); up.Request.URL.Path != "/chat/7" || up.Request.PathValue("room") != "7" || (up.Request.TLS != nil) != (kind == "wss") {
 				t.Errorf("the request is %+v", up.Request)
 			}
+			accepted.Upgrade().Request.Header.Set("X-Changed", "by one caller")
+			if accepted.Upgrade().Request.Header.Get("X-Changed") != "" {
+				t.Error("callers of Upgrade share a request")
+			}
 			if accepted.Transport() != kind {
 				t.Errorf("the transport is %q", accepted.Transport())
 			}
@@ -348,7 +403,7 @@ type unwrapper struct{ http.ResponseWriter }
 func (u unwrapper) Unwrap() http.ResponseWriter { return u.ResponseWriter }
 
 func TestConnectProxy(t *testing.T) {
-	for _, kind := range []string{"ws", "wss"} {
+	for kind, connected := range map[string]string{"ws": "200 OK", "wss": "204 No Content"} {
 		t.Run(kind, func(t *testing.T) {
 			_, target := serve(t, transport{kind, func(testing.TB) string { return kind + "://127.0.0.1:0/lines" }}, echo, getty.Config{}, nil)
 			asked := make(chan *http.Request, 1)
@@ -364,7 +419,7 @@ func TestConnectProxy(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				_, _ = io.WriteString(down, "HTTP/1.1 200 OK\r\n\r\n")
+				_, _ = io.WriteString(down, interim+"HTTP/1.1 "+connected+"\r\n\r\n")
 				go func() { _, _ = io.Copy(up, down); _ = up.Close() }()
 				_, _ = io.Copy(down, up)
 				_ = down.Close()
@@ -401,16 +456,6 @@ func TestProxiesOfOtherKindsAreRefused(t *testing.T) {
 	if !errors.As(err, &ce) || ce.Field != "WebSocket.Proxy" {
 		t.Errorf("the error is %v", err)
 	}
-}
-
-// packed and unpacked are permessage-deflate by the standard library.
-func packed(t *testing.T, w *flate.Writer, buf *bytes.Buffer, message string) string {
-	t.Helper()
-	buf.Reset()
-	_, err := io.WriteString(w, message)
-	must(t, err)
-	must(t, w.Flush())
-	return strings.TrimSuffix(buf.String(), "\x00\x00\xff\xff")
 }
 
 func TestDeflateParameters(t *testing.T) {
@@ -451,83 +496,6 @@ func TestDeflateParameters(t *testing.T) {
 	}
 }
 
-// TestDeflateEcho speaks permessage-deflate with the standard library's
-// encoder and decoder, which know nothing of getty's.
-func TestDeflateEcho(t *testing.T) {
-	for _, takeover := range []bool{false, true} {
-		for _, bits := range []int{8, 9, 12, 15} {
-			t.Run(fmt.Sprintf("takeover %v/%d", takeover, bits), func(t *testing.T) {
-				srv, err := getty.NewServer(codec.Raw{}, wsEcho, getty.Config{
-					MaxMessageSize: 1 << 20,
-					WebSocket:      getty.WebSocketConfig{MessageType: getty.MessageLast, Deflate: getty.Deflate{Enabled: true, ContextTakeover: takeover, WindowBits: bits}},
-				})
-				must(t, err)
-				must(t, srv.Listen("ws://127.0.0.1:0"))
-				t.Cleanup(func() { must(t, srv.Shutdown(within(t))) })
-				nc := must2(rawDial(srv.URLs()[0]))
-				defer nc.Close()
-				_, err = io.WriteString(nc, request(map[string]string{"x": "Sec-WebSocket-Extensions: permessage-deflate"}))
-				must(t, err)
-				br := bufio.NewReader(nc)
-				resp, err := http.ReadResponse(br, nil)
-				must(t, err)
-				if (resp.Header.Get("Sec-Websocket-Extensions") == "") || resp.StatusCode != 101 {
-					t.Fatalf("the answer is %v", resp)
-				}
-				var out bytes.Buffer
-				w, _ := flate.NewWriter(&out, 9)
-				var in bytes.Buffer
-				r := flate.NewReader(&in)
-				for i := range 60 {
-					message := strings.Repeat(fmt.Sprintf("message %d of many, ", i%7), 1+i*i)
-					if i%10 == 9 {
-						message = ""
-					}
-					if !takeover {
-						w.Reset(&out)
-					}
-					frame := ruleFrame{fin | 0x40, 1, packed(t, w, &out, message)}
-					if i%3 == 0 && len(frame.payload) > 3 { // in fragments, the first of them marked
-						first := ruleFrame{0x40, 1, frame.payload[:2]}
-						_, err = nc.Write(append(first.bytes(true), last(frame.payload[2:]).bytes(true)...))
-					} else {
-						_, err = nc.Write(frame.bytes(true))
-					}
-					must(t, err)
-					head, err := br.Peek(1)
-					must(t, err)
-					compressed := head[0]&0x40 != 0
-					_, payload, err := readRawFrame(br)
-					must(t, err)
-					got := string(payload)
-					if compressed {
-						in.Write(payload)
-						in.WriteString("\x00\x00\xff\xff")
-						if !takeover {
-							in.WriteString("\x01\x00\x00\xff\xff")
-							must(t, r.(flate.Resetter).Reset(&in, nil))
-							b, err := io.ReadAll(r)
-							must(t, err)
-							got = string(b)
-						} else {
-							b := make([]byte, len(message))
-							_, err := io.ReadFull(r, b)
-							must(t, err)
-							got = string(b)
-						}
-					}
-					if got != message {
-						t.Fatalf("message %d of %d bytes came back as %d bytes %.40q", i, len(message), len(got), got)
-					}
-					if i > 20 && i%10 != 9 && (!compressed || len(payload) > len(message)/3) {
-						t.Errorf("a message of %d bytes took %d, compressed: %v", len(message), len(payload), compressed)
-					}
-				}
-			})
-		}
-	}
-}
-
 // TestDeflateBothEndsOfGetty: client and server agree in every combination.
 func TestDeflateBothEndsOfGetty(t *testing.T) {
 	settings := []getty.Deflate{
@@ -559,32 +527,7 @@ func TestDeflateBothEndsOfGetty(t *testing.T) {
 	}
 }
 
-// TestD43BombsEndTheSession: the limit holds for what messages expand to.
-func TestD43WebSocketBombsEndTheSession(t *testing.T) {
-	cfg := ruleConfig
-	cfg.MaxMessageSize = 1 << 20
-	cfg.WebSocket.Deflate.Enabled = true
-	srv, err := getty.NewServer(codec.Raw{}, wsEcho, cfg)
-	must(t, err)
-	must(t, srv.Listen("ws://127.0.0.1:0"))
-	t.Cleanup(func() { must(t, srv.Shutdown(within(t))) })
-	nc := must2(rawDial(srv.URLs()[0]))
-	defer nc.Close()
-	_, err = io.WriteString(nc, request(map[string]string{"x": "Sec-WebSocket-Extensions: permessage-deflate"}))
-	must(t, err)
-	br := bufio.NewReader(nc)
-	_, err = http.ReadResponse(br, nil)
-	must(t, err)
-	var out bytes.Buffer
-	w, _ := flate.NewWriter(&out, 9)
-	bomb := ruleFrame{fin | 0x40, 2, packed(t, w, &out, strings.Repeat("\x00", 32<<20))}
-	_, err = nc.Write(bomb.bytes(true))
-	must(t, err)
-	wantFrames(t, br, failed(1009))
-}
-
-// TestPreparedIsCompressedOnce: all sessions get the same frame, and those with
-// settings of their own get theirs.
+// TestPreparedOverWebSocket: all sessions get the message, whatever they agreed on.
 func TestPreparedOverWebSocket(t *testing.T) {
 	r := record()
 	_, url := serve(t, transport{"ws", func(testing.TB) string { return "ws://127.0.0.1:0/lines" }}, r,

@@ -34,6 +34,13 @@ func eachZip(t *testing.T, of []getty.Compression, test func(t *testing.T, how g
 	}
 }
 
+// eachZipStream is eachZip over every transport that can be compressed.
+func eachZipStream(t *testing.T, of []getty.Compression, test func(t *testing.T, tr transport, how getty.Compression)) {
+	eachStream(t, func(t *testing.T, tr transport) {
+		eachZip(t, of, func(t *testing.T, how getty.Compression) { test(t, tr, how) })
+	})
+}
+
 func zipConfig(how getty.Compression) getty.Config { return getty.Config{Compression: how} }
 
 // zipConn is a raw peer that compresses with other implementations than getty's.
@@ -111,10 +118,10 @@ func zipPeer(t testing.TB, nc net.Conn, how getty.Compression) *zipConn {
 	return c
 }
 
-// zipServe starts a server on TCP and returns a peer of it.
-func zipServe(t testing.TB, events getty.EventListener[string], cfg getty.Config) *zipConn {
+// zipServe starts a server and returns a peer of it.
+func zipServe(t testing.TB, tr transport, events getty.EventListener[string], cfg getty.Config) *zipConn {
 	t.Helper()
-	_, url := serve(t, transports[0], events, cfg, nil)
+	_, url := serve(t, tr, events, cfg, nil)
 	return zipPeer(t, peer(t, url), cfg.Compression)
 }
 
