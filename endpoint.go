@@ -35,6 +35,7 @@ type endpoint struct {
 	ids          atomic.Uint64
 	opened       atomic.Int64
 	acceptErrors atomic.Int64
+	farewells    atomic.Int64 // that run
 
 	mu        sync.Mutex
 	sessions  map[*core]bool // true: listed
