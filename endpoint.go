@@ -145,6 +145,14 @@ func (ep *endpoint) lost(kind string, remote net.Addr, err error) {
 	ep.failed(kind, remote, err)
 }
 
+// denied is failed for a packet of which nothing was made.
+func (ep *endpoint) denied(kind string, remote net.Addr) {
+	ep.mu.Lock()
+	ep.totals.Rejected++
+	ep.mu.Unlock()
+	ep.failed(kind, remote, ErrDenied)
+}
+
 // failed reports a connection that did not become a session.
 func (ep *endpoint) failed(kind string, remote net.Addr, err error) {
 	ep.mu.Lock()
