@@ -29,7 +29,9 @@ type network struct {
 
 const (
 	minSweep = 1 << 10
-	// maxNetworks bounds how many networks without a session are remembered.
+	// maxNetworks is from how many networks on one is forgotten with its last
+	// session, although it has used up some of its rate. Those that were refused
+	// stay until the next sweep, which comes when there are twice as many.
 	maxNetworks = 1 << 16
 )
 

@@ -168,7 +168,7 @@ func (c *compressConn) swells(in, out int) bool {
 		c.in, c.out = c.in/2, c.out/2
 	}
 	c.out += out
-	return c.out > freeExpansion+c.in*c.format.ratio
+	return int64(c.out) > freeExpansion+int64(c.in)*int64(c.format.ratio)
 }
 
 func (c *compressConn) tryWrite(p []byte) (int, error) { return c.send(p, false) }

@@ -35,6 +35,7 @@ type endpoint struct {
 	ids          atomic.Uint64
 	opened       atomic.Int64
 	acceptErrors atomic.Int64
+	farewells    atomic.Int64 // that run
 
 	mu        sync.Mutex
 	sessions  map[*core]bool // true: listed
@@ -142,6 +143,14 @@ func (ep *endpoint) lost(kind string, remote net.Addr, err error) {
 	ep.totals.Failed++
 	ep.mu.Unlock()
 	ep.failed(kind, remote, err)
+}
+
+// denied is failed for a packet of which nothing was made.
+func (ep *endpoint) denied(kind string, remote net.Addr) {
+	ep.mu.Lock()
+	ep.totals.Rejected++
+	ep.mu.Unlock()
+	ep.failed(kind, remote, ErrDenied)
 }
 
 // failed reports a connection that did not become a session.

@@ -210,6 +210,23 @@ func TestDrainTimeoutIsForTheFlush(t *testing.T) {
 	}
 }
 
+// One that does not return is named when the time is over.
+func TestShutdownNamesFarewell(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, v *virtual) {
+		leave := make(chan struct{})
+		srv := waving(v, t, record(), getty.Config{GracePeriod: time.Second}, func(*session) { <-leave })
+		_ = v.dial(t).Close()
+		v.dial(t)
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := srv.Shutdown(ctx); err == nil || !strings.Contains(err.Error(), "1 calls of Farewell run, 0 sessions left") {
+			t.Errorf("Shutdown returned %v", err)
+		}
+		close(leave)
+	})
+}
+
 // Clients of a server that restarts come back one by one, not all at once.
 func TestClientsSpreadTheirReconnects(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -104,5 +104,5 @@ func (l *Limits) expanded(in, limit int) int {
 	if l.MaxExpansion == 0 {
 		return limit
 	}
-	return min(limit, freeExpansion+in*l.MaxExpansion)
+	return int(min(int64(limit), freeExpansion+int64(in)*int64(l.MaxExpansion)))
 }

@@ -260,6 +260,25 @@ func TestMaxExpansion(t *testing.T) {
 	})
 }
 
+// The widest bound bounds nothing that is honest, on 32-bit systems neither.
+func TestTheWidestMaxExpansion(t *testing.T) {
+	text := strings.Repeat("honest ", 64<<10)
+	eachTransport(t, func(t *testing.T, tr transport) {
+		cfg := getty.Config{Limits: getty.Limits{MaxExpansion: 1_000_000}}
+		if isWebSocket(tr) {
+			cfg.WebSocket.Deflate.Enabled = true
+		} else {
+			cfg.Compression = getty.CompressSnappy
+		}
+		r := record()
+		_, url := serve(t, tr, r, cfg, nil)
+		must(t, dial(t, url, echo, cfg).Send(text))
+		if got := receive(t, r.messages, "message"); got != text {
+			t.Errorf("a message of %d bytes came as one of %d", len(text), len(got))
+		}
+	})
+}
+
 func expands(t *testing.T, tr transport, cfg getty.Config, bomb string) {
 	r := record()
 	_, url := serve(t, tr, r, cfg, nil)

@@ -151,6 +151,25 @@ func TestGuardIsForServers(t *testing.T) {
 	checkConfigError(t, err, "Config.Guard", "none")
 }
 
+// A packet of a denied sender is refused as that, before a place is looked for.
+func TestUDPDeniedBeforeAnythingElse(t *testing.T) {
+	list := getty.NewAccessList(nil, nil)
+	cfg := getty.Config{Guard: getty.Guard{Access: list}, UDP: getty.UDP{MaxSessions: 1}}
+	srv, url := serve(t, udpTransport, echo, cfg, nil)
+	echoesOver(t, url)
+	list.Set(prefixes("192.0.2.0/24"), nil)
+	_, addr, _ := splitURL(url)
+	nc, err := net.Dial("udp", addr)
+	must(t, err)
+	defer nc.Close()
+	_, err = nc.Write([]byte("let me in\n"))
+	must(t, err)
+	reaches(t, 1, "the number of refusals", func() int64 { return srv.Stats().Refusals["denied"] })
+	if st := srv.Stats(); st.Rejected != 1 || st.UDP.Refused != 0 {
+		t.Errorf("the statistics are %+v", st)
+	}
+}
+
 // The guard stands before every transport; addresses that are none pass.
 func TestD54GuardOverEveryTransport(t *testing.T) {
 	for _, tr := range append(slices.Clone(transports), udpTransport) {

@@ -114,6 +114,8 @@ func (s *Server[M]) tell(c *core) {
 		return
 	}
 	s.ep.g.spawn(func() {
+		s.ep.farewells.Add(1)
+		defer s.ep.farewells.Add(-1)
 		if err := c.aside(func() { s.Farewell(c.top.(*Session[M])) }); err != nil {
 			c.closeWith(err)
 		}
@@ -158,6 +160,9 @@ func (ep *endpoint) busy() string {
 		if p != phaseNone.String() && len(names) < most {
 			names = append(names, fmt.Sprintf("session %d is in %s", c.id, p))
 		}
+	}
+	if n := ep.farewells.Load(); n > 0 {
+		names = append(names, fmt.Sprintf("%d calls of Farewell run", n))
 	}
 	ep.mu.Lock()
 	if n := len(ep.prefacing); n > 0 {

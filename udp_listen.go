@@ -27,6 +27,7 @@ type udpSocket struct {
 	pc   net.PacketConn
 	io   packetIO
 	slow bool // see packetFraming
+	kind string
 	// admit makes a session of a new peer and its first packet.
 	admit func(p *udpPeer, first []byte)
 
@@ -126,6 +127,10 @@ func (u *udpSocket) onPacket(pk packet) {
 // open makes a session, if there is room for one more: a flood of made-up
 // senders must neither take more memory than that, nor the place of others.
 func (u *udpSocket) open(key udpKey, pk packet) {
+	if pk.from.IsValid() && !u.ep.cfg.Guard.Access.Allows(pk.from.Addr()) {
+		u.ep.denied(u.kind, net.UDPAddrFromAddrPort(pk.from))
+		return
+	}
 	if !u.ep.udp.take() {
 		u.ep.udp.count.refused.Add(1)
 		return
@@ -196,6 +201,7 @@ func (u *udpSocket) Addr() net.Addr { return u.pc.LocalAddr() }
 
 // servePackets runs a packet socket for the server.
 func (s *Server[M]) servePackets(u *udpSocket, kind string) error {
+	u.kind = kind
 	u.admit = func(p *udpPeer, first []byte) {
 		ss := s.session(kind, p)
 		ss.lim, ss.opens = s.ep.udp.lim, true

@@ -41,7 +41,7 @@ const (
 	oneByte     = "one byte at a time"
 	reorder     = "reordering and loss"
 	killed      = "process killed"
-	stopped     = "clock jump"
+	stopped     = "process stopped"
 	noFiles     = "EMFILE"
 	noBuffers   = "ENOBUFS"
 	panics      = "callback panics"
@@ -64,7 +64,7 @@ var faults = []struct{ name, guarantee string }{
 	{oneByte, "1: order; 6: progress is not idleness"},
 	{reorder, "UDP: a packet holds whole messages; none is delivered twice"},
 	{killed, "Causes: EOF, reset or, on udp, the keepalive; 7: the pool recovers"},
-	{stopped, "Timers go by the monotonic clock and come late; the books stay equal"},
+	{stopped, "SIGSTOP and SIGCONT, as a paused machine: timers come late, by the monotonic clock; the books stay equal"},
 	{noFiles, "Accepting and dialing are tried again; open sessions go on"},
 	{noBuffers, "A stream ends with the error; UDP: an error of the kernel is its Send's"},
 	{panics, "4: it ends that session only"},

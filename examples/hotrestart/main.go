@@ -9,6 +9,9 @@
 //
 // The listener may come from systemd (LISTEN_FDS); without, it is opened here. On
 // SIGTERM the server drains and ends.
+//
+// The listener is one of TCP. That of a unix socket removes its path when it is
+// closed, which the successor still needs: SetUnlinkOnClose(false) comes first.
 package main
 
 import (
