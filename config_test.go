@@ -77,8 +77,6 @@ var endpointSettings = []setting{
 	durationSetting("GracePeriod"),
 	{field: "Compression", good: []int64{0, 1, 2, 3, 0x81, 0x82, 0x83}, bad: []int64{4, 0x80, 0x84, 255}, want: "one of the constants, or Raw of one"},
 	sizeSetting("Workers", 0, 1<<16, "0 to 65536"),
-	sizeSetting("MaxSessions", 0, math.MaxInt32, "0 to 2147483647"),
-	sizeSetting("MaxSessionsPerAddr", 0, math.MaxInt32, "0 to 2147483647"),
 	{field: "WebSocket.MessageType", good: []int64{0, 1, 2}, bad: []int64{3, 255}, want: "0 to 2"},
 	sizeSetting("WebSocket.MaxHeaderBytes", 256, 1<<20, "256 to 1048576"),
 	sizeSetting("WebSocket.Deflate.WindowBits", 8, 15, "8 to 15"),
@@ -90,6 +88,8 @@ var endpointSettings = []setting{
 
 // serverSettings are those of Config that only servers have.
 var serverSettings = []setting{
+	sizeSetting("MaxSessions", 0, math.MaxInt32, "0 to 2147483647"),
+	sizeSetting("MaxSessionsPerAddr", 0, math.MaxInt32, "0 to 2147483647"),
 	sizeSetting("Guard.Accepts.PerSecond", 0, 1e9, "0 to 1000000000"),
 	sizeSetting("Guard.Accepts.Burst", 0, 1e9, "0 to 1000000000"),
 	sizeSetting("Guard.AcceptsPerPrefix.PerSecond", 0, 1e9, "0 to 1000000000"),
