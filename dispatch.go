@@ -17,7 +17,8 @@ func (s *Session[M]) batch(data []byte) (used int, err error) {
 	defer func() {
 		c.msgsIn.Add(int64(messages))
 		if !returned {
-			if err = c.callbackEnded(recover()); err == ErrGoexit {
+			recovered := recover()
+			if err = c.callbackEnded(recovered); recovered == nil {
 				c.in.used(used) // the caller does not go on
 			}
 		}

@@ -37,7 +37,7 @@ func TestCloseFrameBehindTheLastMessage(t *testing.T) {
 				_, err := w.Conn.Write(both)
 				must(t, err)
 				w.said = true
-				must(t, w.Conn.SetReadDeadline(time.Now().Add(limit)))
+				must(t, w.SetReadDeadline(time.Now().Add(limit)))
 				wantFrames(t, w, failed(tt.code))
 				if n, err := io.Copy(io.Discard, w.br); n != 0 || err != nil {
 					t.Errorf("%d more bytes, %v", n, err)
