@@ -146,9 +146,25 @@ func (c *core) layers(cfg *tls.Config, client bool) (conn, error) {
 
 // abandon ends a session that nobody has seen open: no OnClose follows.
 func (c *core) abandon(err error) error {
+	c.explain(err)
 	c.cut(err)
 	c.waitWriter()
 	c.drop()
 	c.ep.abandoned(c, err)
 	return err
+}
+
+// explain tells the peer why, if it understands that already.
+func (c *core) explain(cause error) {
+	c.mu.Lock()
+	if !c.met || !c.is(stateNew) {
+		c.mu.Unlock()
+		return
+	}
+	c.met = false // it is told once
+	p := c.framing.farewell(nil, cause)
+	c.mu.Unlock()
+	timeout := time.AfterFunc(c.lim.closeTimeout, func() { c.cut(cause) })
+	defer timeout.Stop()
+	_ = writeAll(c.conn, p)
 }
