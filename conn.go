@@ -56,6 +56,16 @@ func writeAll(cn conn, p []byte) error {
 // peer. discard is read without a window.
 type discarder interface{ discard() error }
 
+// connOwner is what a conn that makes something else of its bytes tells the
+// session. It is called by the reader.
+type connOwner interface {
+	// controlPending: the conn wants to send by itself.
+	controlPending()
+	// nothingYet: what has come, got bytes since there was some, is no plaintext;
+	// with part, since it is the beginning of a record or piece.
+	nothingYet(part bool, got int)
+}
+
 // converter is a conn whose plaintext leaves in another form, a piece at a time.
 type converter interface {
 	// convert makes a piece of p, which is what leaves next.

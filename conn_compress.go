@@ -23,10 +23,10 @@ type compressConn struct {
 	// Owned by the reader; the handshake's goroutine before it.
 	src     window // compressed
 	exp     expander
-	err     error                    // of raw or of exp: the reader's last word
-	drained bool                     // nothing of src can be expanded without more
-	nothing func(part bool, got int) // called when nothing can be made of what has come; see tlsConn
-	in, out int                      // bytes that were expanded, and what became of them
+	err     error // of raw or of exp: the reader's last word
+	drained bool  // nothing of src can be expanded without more
+	owner   connOwner
+	in, out int // bytes that were expanded, and what became of them
 
 	// Owned by the writer.
 	cur   *bufpool.Buf // compressed; cur.B[off:] is left
@@ -108,8 +108,8 @@ func (c *compressConn) read(in *window) error {
 			c.exp.rest()
 			c.src.release()
 			return c.err
-		case c.nothing != nil:
-			c.nothing(c.src.len() > 0 || !c.exp.whole(), got)
+		case c.owner != nil:
+			c.owner.nothingYet(c.src.len() > 0 || !c.exp.whole(), got)
 		}
 	}
 }

@@ -30,11 +30,7 @@ type tlsConn struct {
 	// taken is how much plaintext the ciphertext inside the shim stands for.
 	// It is reported when that has left. Owned by the writer.
 	taken int
-	// control is called by the reader when TLS wants to send by itself, nothing when
-	// what has come, got bytes since there was some, is no plaintext: with part, since
-	// a record is incomplete.
-	control func()
-	nothing func(part bool, got int)
+	owner connOwner // nil during the handshake
 }
 
 // maxControl is how much TLS may want to send by itself while the peer does not
@@ -79,11 +75,11 @@ func (c *tlsConn) read(in *window) error {
 		}
 		err := c.decrypt(in, before+maxBatch)
 		c.drained = err == errAgain
-		if n := c.shim.collected(); n > 0 && c.control != nil {
+		if n := c.shim.collected(); n > 0 && c.owner != nil {
 			if n > maxControl {
 				return fmt.Errorf("%w: %d bytes of TLS's own are waiting", ErrSlowConsumer, n)
 			}
-			c.control()
+			c.owner.controlPending()
 		}
 		switch {
 		case in.len() > before:
@@ -91,8 +87,8 @@ func (c *tlsConn) read(in *window) error {
 		case !c.drained:
 			c.shim.in.release()
 			return err
-		case c.nothing != nil:
-			c.nothing(c.shim.in.len() > 0, got)
+		case c.owner != nil:
+			c.owner.nothingYet(c.shim.in.len() > 0, got)
 		}
 	}
 }
@@ -155,19 +151,20 @@ type tlsShim struct {
 	raw      conn
 
 	// Owned by the reader; the handshake's goroutine before it.
-	blocking bool
-	in       window
-	record   int   // bytes left of the record that is being handed out
-	err      error // of raw, handed out once in is empty
+	in     window
+	record int   // bytes left of the record that is being handed out
+	err    error // of raw, handed out once in is empty
 
 	// Owned by the writer.
-	cur  *bufpool.Buf // leaving; cur.B[off:] is left
-	off  int
-	left bool // one has left since the last piece was converted
+	cur *bufpool.Buf // leaving; cur.B[off:] is left
+	off int
 
-	mu   sync.Mutex
-	out  *bufpool.Buf // collected, by the writer and by the reader's control records
-	over bool         // nothing leaves any more
+	mu  sync.Mutex
+	out *bufpool.Buf // collected, by the writer and by the reader's control records
+
+	over     bool // nothing leaves any more; guarded by mu
+	left     bool // a cur has left since the last piece was converted; the writer's
+	blocking bool // the reader's
 }
 
 func (s *tlsShim) drop() {

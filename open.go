@@ -129,7 +129,7 @@ func (c *core) layers(cfg *tls.Config, client bool) (conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		defer func() { t.control, t.nothing = c.controlPending, c.nothingYet }()
+		defer func() { t.owner = c }()
 		cn = t
 	}
 	if f := c.format(); f != nil {
@@ -138,7 +138,7 @@ func (c *core) layers(cfg *tls.Config, client bool) (conn, error) {
 			cn.drop()
 			return nil, err
 		}
-		z.nothing = c.nothingYet
+		z.owner = c
 		cn = z
 	}
 	return cn, nil

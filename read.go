@@ -84,9 +84,8 @@ func (c *core) readAll() error {
 	}
 }
 
-// nothingYet is called by a conn that has got bytes which it cannot hand over:
-// the peer is alive. part: they are the part of a whole, such as a record of TLS,
-// and so perhaps of a message.
+// nothingYet is for connOwner: the peer is alive, and with part perhaps in the
+// middle of a message.
 func (c *core) nothingYet(part bool, got int) {
 	c.touchRead()
 	if c.lim.peer.MinRate > 0 && c.timers != nil {

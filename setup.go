@@ -123,7 +123,7 @@ func (c *core) compress(how Compression) error {
 	defer c.mu.Unlock()
 	if c.is(stateNew) {
 		z := newCompressConn(c.conn, f)
-		z.src, z.nothing = c.in.moved(), c.nothingYet
+		z.src, z.owner = c.in.moved(), c
 		c.conn = z
 	}
 	return nil
