@@ -198,6 +198,19 @@ type limits struct {
 	peer           Limits
 }
 
+// forServers names a field that is set and means nothing to a client, or "".
+func (c *Config) forServers() string {
+	switch {
+	case c.Guard != Guard{}:
+		return "Guard"
+	case c.MaxSessions != 0:
+		return "MaxSessions"
+	case c.MaxSessionsPerAddr != 0:
+		return "MaxSessionsPerAddr"
+	}
+	return ""
+}
+
 func (c *Config) limits() *limits {
 	return &limits{
 		maxMessage:     c.MaxMessageSize,

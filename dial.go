@@ -26,13 +26,8 @@ type dialer struct {
 }
 
 func newDialer(ep *endpoint, raw string, hook dialFunc) (*dialer, error) {
-	for field, set := range map[string]bool{
-		"Config.Guard": ep.cfg.Guard != (Guard{}), "Config.MaxSessions": ep.cfg.MaxSessions != 0,
-		"Config.MaxSessionsPerAddr": ep.cfg.MaxSessionsPerAddr != 0,
-	} {
-		if set {
-			return nil, &ConfigError{Field: field, Problem: "is set, want none: it is for servers"}
-		}
+	if field := ep.cfg.forServers(); field != "" {
+		return nil, &ConfigError{Field: "Config." + field, Problem: "is set, want none: it is for servers"}
 	}
 	t, err := parseURL(raw)
 	if err == nil {
