@@ -61,13 +61,7 @@ func trickled(t *testing.T, v *virtual, how getty.Compression) net.Conn {
 	if !v.tls {
 		return zipPeer(t, slow, how)
 	}
-	cfg := clientTLS()
-	cfg.ServerName = "localhost"
-	cert, _ := certificate()
-	cfg.Time = func() time.Time { return cert.Leaf.NotBefore.Add(time.Hour) }
-	tc := tls.Client(slow, cfg)
-	must(t, tc.Handshake())
-	return tc
+	return virtualTLS(t, slow)
 }
 
 // converted runs a test under TLS, and under compression without it.
@@ -178,12 +172,7 @@ func TestClosingDoesNotWaitForTheConn(t *testing.T) {
 			nc, err := v.Dial(t.Context(), "tcp", "server:1")
 			must(t, err)
 			defer nc.Close()
-			cfg := clientTLS()
-			cfg.ServerName = "localhost"
-			cert, _ := certificate()
-			cfg.Time = func() time.Time { return cert.Leaf.NotBefore.Add(time.Hour) }
-			tc := tls.Client(nc, cfg)
-			must(t, tc.Handshake())
+			tc := virtualTLS(t, nc)
 			s := receive(t, r.opened, "OnOpen")
 			write(t, tc, "hello\n")
 			receive(t, r.messages, "message")

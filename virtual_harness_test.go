@@ -97,13 +97,7 @@ func (v *virtual) dial(t *testing.T) net.Conn {
 	must(t, err)
 	t.Cleanup(func() { _ = nc.Close() })
 	if v.tls {
-		cfg := clientTLS()
-		cfg.ServerName = "localhost"
-		cert, _ := certificate()
-		cfg.Time = func() time.Time { return cert.Leaf.NotBefore.Add(time.Hour) }
-		tc := tls.Client(nc, cfg)
-		must(t, tc.Handshake())
-		nc = tc
+		nc = virtualTLS(t, nc)
 	}
 	if v.ws {
 		nc = rawEnd(nc, "ws", true, "")
@@ -111,6 +105,18 @@ func (v *virtual) dial(t *testing.T) net.Conn {
 	}
 	synctest.Wait()
 	return nc
+}
+
+// virtualTLS runs the handshake of a raw client over nc, by the clock of the certificate.
+func virtualTLS(t *testing.T, nc net.Conn) *tls.Conn {
+	t.Helper()
+	cfg := clientTLS()
+	cfg.ServerName = "localhost"
+	cert, _ := certificate()
+	cfg.Time = func() time.Time { return cert.Leaf.NotBefore.Add(time.Hour) }
+	tc := tls.Client(nc, cfg)
+	must(t, tc.Handshake())
+	return tc
 }
 
 // since is how much time has passed in the bubble.
