@@ -324,18 +324,25 @@ func TestD04ServerCloseEndsSessions(t *testing.T) {
 			receive(t, r.opened, "session")
 		}
 		s.Close()
-		if len(r.closed) != 3 || len(r.errs) != 0 {
-			t.Errorf("%d OnClose, %d OnError", len(r.closed), len(r.errs))
-		}
-		for range 3 {
-			receive(t, peer.closed, "OnClose of the client")
-			if !tr.isTCP() {
-				if err := receive(t, peer.errs, "OnError of the client"); !strings.Contains(err.Error(), "1000") {
-					t.Errorf("the close frame is %v", err)
-				}
+		wantAllClosed(t, tr, r, peer)
+	})
+}
+
+// wantAllClosed wants three sessions to have ended here, and to end at their peers
+// in an orderly way.
+func wantAllClosed(t *testing.T, tr transport, here, peer *recorder) {
+	t.Helper()
+	if len(here.closed) != 3 || len(here.errs) != 0 {
+		t.Errorf("%d OnClose, %d OnError", len(here.closed), len(here.errs))
+	}
+	for range 3 {
+		receive(t, peer.closed, "OnClose of the peer")
+		if !tr.isTCP() {
+			if err := receive(t, peer.errs, "OnError of the peer"); !strings.Contains(err.Error(), "1000") {
+				t.Errorf("the close frame is %v", err)
 			}
 		}
-	})
+	}
 }
 
 // TestD04ClientCloseEndsSessions likewise.
@@ -348,17 +355,7 @@ func TestD04ClientCloseEndsSessions(t *testing.T) {
 			receive(t, peer.opened, "session of the server")
 		}
 		c.Close()
-		if len(r.closed) != 3 || len(r.errs) != 0 {
-			t.Errorf("%d OnClose, %d OnError", len(r.closed), len(r.errs))
-		}
-		for range 3 {
-			receive(t, peer.closed, "OnClose of the server")
-			if !tr.isTCP() {
-				if err := receive(t, peer.errs, "OnError of the server"); !strings.Contains(err.Error(), "1000") {
-					t.Errorf("the close frame is %v", err)
-				}
-			}
-		}
+		wantAllClosed(t, tr, r, peer)
 	})
 }
 

@@ -12,6 +12,14 @@ import (
 	"github.com/apache/dubbo-getty"
 )
 
+// remembered makes a memory the logger until the test ends.
+func remembered(t *testing.T) *memory {
+	m := new(memory)
+	getty.SetLogger(m)
+	t.Cleanup(func() { getty.SetLogger(nil) })
+	return m
+}
+
 // memory is a Logger that keeps what it is given.
 type memory struct {
 	mu    sync.Mutex
@@ -52,9 +60,7 @@ func (m *memory) Debugf(format string, args ...interface{}) {
 
 // TestLogger: what has no caller goes to the user's logger, payloads do not (D53).
 func TestLogger(t *testing.T) {
-	m := new(memory)
-	getty.SetLogger(m)
-	t.Cleanup(func() { getty.SetLogger(nil) })
+	m := remembered(t)
 	if getty.GetLogger() != getty.Logger(m) {
 		t.Error("GetLogger is another one")
 	}
@@ -77,9 +83,7 @@ func TestLogger(t *testing.T) {
 
 // TestErrorsAreNotLogged when somebody is given them: OnError, or who has written (D53).
 func TestErrorsAreNotLogged(t *testing.T) {
-	m := new(memory)
-	getty.SetLogger(m)
-	t.Cleanup(func() { getty.SetLogger(nil) })
+	m := remembered(t)
 	r, peer := record(), record()
 	broken := codec{
 		read:  func(getty.Session, []byte) (interface{}, int, error) { return nil, 0, errors.New("unreadable") },

@@ -129,29 +129,6 @@ type session struct {
 	cutT  *time.Timer
 }
 
-// link is what carries a session's bytes.
-type link interface {
-	conn() net.Conn
-	// closed reports whether it has begun to close.
-	closed() bool
-	// send sends a frame, for UDP to a peer, and returns how many bytes of it.
-	send(f *frame, to *net.UDPAddr, timeout time.Duration) (int, error)
-	// ping is a sign of life for WebSocket, and nothing for others.
-	ping()
-	counts() counts
-	active() time.Time
-	// close ends gracefully, fail so with a cause, and cut at once.
-	close()
-	fail(cause error)
-	cut()
-}
-
-// counts are the statistics of a link.
-type counts struct {
-	bytesIn, bytesOut, in, out int64
-	pending                    int // bytes that the kernel has not taken
-}
-
 func newSession(ep *endpoint, name string, via link) *session {
 	s := &session{id: lastConnection.Add(1), ep: ep}
 	s.via.Store(&via)

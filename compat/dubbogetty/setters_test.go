@@ -66,9 +66,7 @@ func badClient(addr string) getty.Client {
 // listener or a codec, or if NewSessionCallback panics; a server, which has nobody
 // to tell, refuses the session, says why in the log and goes on (D33).
 func TestSessionWithoutParts(t *testing.T) {
-	m := new(memory)
-	getty.SetLogger(m)
-	t.Cleanup(func() { getty.SetLogger(nil) })
+	m := remembered(t)
 	for text, setUp := range map[string]getty.NewSessionCallback{
 		"EventListener":        func(s getty.Session) error { s.SetPkgHandler(lines{}); return nil },
 		"Writer":               func(s getty.Session) error { s.SetReader(lines{}); s.SetEventListener(record()); return nil },
@@ -103,9 +101,7 @@ func TestSessionWithoutParts(t *testing.T) {
 // TestReconnectingPanics: a panic in NewSessionCallback after RunEventLoop has
 // returned is logged as an error, with its stack, and fails that attempt alone.
 func TestReconnectingPanics(t *testing.T) {
-	m, r := new(memory), record()
-	getty.SetLogger(m)
-	t.Cleanup(func() { getty.SetLogger(nil) })
+	m, r := remembered(t), record()
 	_, addr := serve(t, transports[0], with(record()))
 	var calls atomic.Int32
 	connect(t, transports[0], addr, 1, func(s getty.Session) error {

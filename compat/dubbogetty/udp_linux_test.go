@@ -21,11 +21,20 @@ func control(t *testing.T, s getty.Session, do func(fd int) error) {
 	must(t, raw.Control(func(fd uintptr) { must(t, do(int(fd))) }))
 }
 
+// wantHeard sends a packet, which the recorder of the endpoint has to get.
+func wantHeard(t *testing.T, addr string, r *recorder) {
+	t.Helper()
+	nc, err := net.Dial("udp", addr)
+	must(t, err)
+	defer nc.Close()
+	_, err = nc.Write([]byte("hello\n"))
+	must(t, err)
+	receive(t, r.messages, "message")
+}
+
 // TestD38ReadErrors of a UDP endpoint are logged, and pass.
 func TestD38ReadErrors(t *testing.T) {
-	m, r := new(memory), record()
-	getty.SetLogger(m)
-	t.Cleanup(func() { getty.SetLogger(nil) })
+	m, r := remembered(t), record()
 	_, addr := udpServe(t, with(r))
 	s := receive(t, r.opened, "session")
 	control(t, s, func(fd int) error { return syscall.SetsockoptInt(fd, syscall.IPPROTO_IP, syscall.IP_RECVERR, 1) })
@@ -40,21 +49,14 @@ func TestD38ReadErrors(t *testing.T) {
 		log := m.text()
 		return strings.Contains(log, "warn") && strings.Contains(log, "connection refused")
 	})
-	nc, err := net.Dial("udp", addr)
-	must(t, err)
-	defer nc.Close()
-	_, err = nc.Write([]byte("hello\n"))
-	must(t, err)
-	receive(t, r.messages, "message")
+	wantHeard(t, addr, r)
 	wantNone(t, r.errs, "OnError")
 }
 
 // TestUDPReaderRests: neither the user's deadline nor a socket that always fails
 // keeps its reader busy.
 func TestUDPReaderRests(t *testing.T) {
-	m, r := new(memory), record()
-	getty.SetLogger(m)
-	t.Cleanup(func() { getty.SetLogger(nil) })
+	m, r := remembered(t), record()
 	s, addr := udpServe(t, with(r))
 	ss := receive(t, r.opened, "session")
 	must(t, ss.Conn().SetReadDeadline(time.Now()))
@@ -64,12 +66,7 @@ func TestUDPReaderRests(t *testing.T) {
 	if used := busy(t) - before; used > quiet/4 {
 		t.Errorf("with a deadline it is busy for %v of %v", used, quiet)
 	}
-	nc, err := net.Dial("udp", addr)
-	must(t, err)
-	defer nc.Close()
-	_, err = nc.Write([]byte("hello\n"))
-	must(t, err)
-	receive(t, r.messages, "message")
+	wantHeard(t, addr, r)
 
 	file, err := os.Open(os.DevNull)
 	must(t, err)
