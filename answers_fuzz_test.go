@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -100,6 +101,9 @@ func (answering) Write(p []byte) (int, error)  { return len(p), nil }
 func (a answering) Read(p []byte) (int, error) { return a.answer.Read(p) }
 func (answering) Close() error                 { return nil }
 
+// connected is a status line that a proxy answers with when it has connected (RFC 9110, section 9.3.6: any 2xx).
+var connected = regexp.MustCompile(`(^|\n)HTTP/\d\.\d +2\d\d( |\r?\n)`)
+
 // FuzzTunnelAnswer: a proxy has connected only if it says so and nothing else.
 func FuzzTunnelAnswer(f *testing.F) {
 	f.Add("HTTP/1.1 200 OK\r\n\r\n")
@@ -107,6 +111,7 @@ func FuzzTunnelAnswer(f *testing.F) {
 	f.Add("HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 3\r\n\r\nno!")
 	f.Add("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 300))
 	f.Add("HTTP/1.0 200\r\n\r\n")
+	f.Add("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 250 OK\r\n\r\n")
 	f.Fuzz(func(t *testing.T, answer string) {
 		ep := new(endpoint)
 		if err := ep.init(Config{WebSocket: WebSocketConfig{MaxHeaderBytes: 256}}, "Config"); err != nil {
@@ -118,7 +123,7 @@ func FuzzTunnelAnswer(f *testing.F) {
 		if taken := len(answer) - left.Len(); taken > 256 {
 			t.Fatalf("%d bytes were read", taken)
 		}
-		if err == nil && (!strings.Contains(answer, "200") || left.Len() > 0) {
+		if err == nil && (!connected.MatchString(answer) || left.Len() > 0) {
 			t.Fatalf("%q is taken for a tunnel", answer)
 		}
 	})
