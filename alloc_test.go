@@ -6,6 +6,7 @@ package getty_test
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/tls"
 	"encoding/binary"
 	"fmt"
@@ -188,4 +189,34 @@ func TestAllocPerSession(t *testing.T) {
 			t.Errorf("%.1f allocations per session opened and closed, want at most %.0f", got, want)
 		}
 	})
+}
+
+// TestAllocDeflate: compressed messages cost no memory either, on both sides.
+// What they were before compression counts for the size of the next buffer.
+func TestAllocDeflate(t *testing.T) {
+	cfg := getty.Config{WebSocket: getty.WebSocketConfig{Deflate: getty.Deflate{Enabled: true}}}
+	echo := getty.EventFuncs[[]byte]{
+		Message: func(s *getty.Session[[]byte], m []byte) error { return s.Send(m) },
+	}
+	srv, err := getty.NewServer(codec.Raw{}, echo, cfg)
+	must(t, err)
+	must(t, srv.Listen("ws://127.0.0.1:0"))
+	t.Cleanup(func() { must(t, srv.Shutdown(within(t))) })
+
+	answers := make(chan int, 1)
+	s, err := getty.Dial(within(t), srv.URLs()[0], codec.Raw{}, getty.EventFuncs[[]byte]{
+		Message: func(_ *getty.Session[[]byte], m []byte) error { answers <- len(m); return nil },
+	}, cfg)
+	must(t, err)
+	for _, message := range [][]byte{bytes.Repeat([]byte("0"), 64<<10), bytes.Repeat([]byte("words and words "), 1<<10)} {
+		got := testing.AllocsPerRun(500, func() {
+			must(t, s.Send(message))
+			if n := <-answers; n != len(message) {
+				t.Errorf("%d bytes came back of %d", n, len(message))
+			}
+		})
+		if got > 0 {
+			t.Errorf("%v allocations for a message of %d bytes", got, len(message))
+		}
+	}
 }

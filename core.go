@@ -64,6 +64,7 @@ type core struct {
 	granted  bool                    // the turn of one that waits for room has come
 	filling  bool                    // room is given out, until the high watermark is reached
 	cutting  bool                    // the conn is being closed
+	peak     uint32                  // most bytes in buf before compression, since the last write
 	owed     func(dst []byte) []byte // a control frame that waits for room
 	room     chan struct{}           // closed at the low watermark; nil if nobody asked
 	queue    []chan struct{}         // of senders that wait for room, each closed in turn

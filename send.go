@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync"
+
+	"github.com/getty-net/getty/internal/bufpool"
 )
 
 // Send encodes msg and sends it, in order with this goroutine's other sends and
@@ -82,9 +84,24 @@ func (s *Session[M]) encode(dst []byte, msg M) (b []byte, err error) {
 	}
 	if len(b) > 0 && (cap(dst) == 0 || &b[0] != &dst[:1][0]) {
 		// It had to grow, or it is memory of the codec's own, which must not be lent on.
-		b = append(dst, b[len(dst):]...)
+		b = s.regrown(dst, b[len(dst):])
 	}
 	return b, nil
+}
+
+// regrown returns dst and more behind it, in a larger buffer of the session's if
+// need be. dst is what buf holds with the beginning of a unit behind it, or nil.
+func (c *core) regrown(dst, more []byte) []byte {
+	n := len(dst) + len(more)
+	if dst == nil || n <= cap(dst) {
+		return append(dst, more...)
+	}
+	old, buf := c.buf, bufpool.Get(n)
+	b := append(append(buf.B, dst...), more...)
+	buf.B = b[:len(old.B)]
+	c.buf = buf
+	bufpool.Put(old)
+	return b
 }
 
 // encodePanicked is for an Append that did not return. recovered is nil after

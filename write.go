@@ -179,7 +179,8 @@ func (c *core) releaseCur() {
 	if c.cur.buf == nil {
 		return
 	}
-	used := len(c.cur.buf.B)
+	used := max(len(c.cur.buf.B), int(c.peak))
+	c.peak = 0
 	switch {
 	case used > c.outSize:
 		c.outSize = min(used, maxOutSize)

@@ -31,6 +31,7 @@ func (w *webSocket) end(dst []byte, start int) ([]byte, error) {
 		packed := w.deflate.deflate(dst[at:])
 		// A decoder with context must see every message that the encoder saw.
 		if compressed = w.deflate.keepOut || len(packed.B) < len(dst)-at; compressed {
+			w.c.peak = max(w.c.peak, uint32(min(len(dst), maxOutSize))) //nolint:gosec // limited
 			dst = append(dst[:at], packed.B...)
 		}
 		bufpool.Put(packed)
