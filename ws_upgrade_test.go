@@ -563,6 +563,7 @@ func TestTextMustBeText(t *testing.T) {
 	answers := record()
 	s := dial(t, url, answers, getty.Config{WebSocket: getty.WebSocketConfig{MessageType: getty.MessageText}})
 	wantSendError(t, s.Send("\xff"), getty.ErrInvalidUTF8)
+	wantSendError(t, s.Send(strings.Repeat("x", 100<<10)+"\xff"), getty.ErrInvalidUTF8) // the buffer had to grow for it
 	must(t, s.Send("ÿ"))
 	if got := receive(t, answers.messages, "answer"); got != "ÿ" {
 		t.Errorf("the answer is %q", got)
