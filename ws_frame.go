@@ -5,8 +5,11 @@ package getty
 import (
 	"encoding/binary"
 	"fmt"
+	"math/bits"
 	"math/rand/v2"
 	"unicode/utf8"
+
+	"github.com/gobwas/ws"
 )
 
 // The frames of RFC 6455, section 5.2.
@@ -148,42 +151,40 @@ func putFrameHeader(dst []byte, op opcode, compressed, masked bool) {
 	if masked {
 		dst[1] |= bitMask
 		// The generator is seeded by the system and unpredictable (section 10.3).
-		key := rand.Uint32() //nolint:gosec // see above
-		binary.LittleEndian.PutUint32(dst[size-maskSize:], key)
-		applyMask(dst[size:], key)
+		var key [maskSize]byte
+		binary.LittleEndian.PutUint32(key[:], rand.Uint32()) //nolint:gosec // see above
+		copy(dst[size-maskSize:], key[:])
+		mask(dst[size:], key, 0)
 	}
 }
 
-// applyMask masks or unmasks p with key, whose lowest byte is the first.
-func applyMask(p []byte, key uint32) {
-	wide := uint64(key)<<32 | uint64(key)
-	for len(p) >= 64 {
-		q := (*[64]byte)(p)
+// vectorMin is the length from which vector instructions mask faster.
+const vectorMin = 512
+
+// mask masks or unmasks p, the part of a payload that begins at offset, with key
+// (section 5.3).
+func mask(p []byte, key [maskSize]byte, offset int) {
+	if len(p) >= vectorMin {
+		ws.Cipher(p, key, offset)
+		return
+	}
+	word := bits.RotateLeft32(binary.LittleEndian.Uint32(key[:]), -8*(offset&3))
+	wide := uint64(word)<<32 | uint64(word)
+	for len(p) >= 32 {
+		q := (*[32]byte)(p)
 		binary.LittleEndian.PutUint64(q[:8], binary.LittleEndian.Uint64(q[:8])^wide)
 		binary.LittleEndian.PutUint64(q[8:16], binary.LittleEndian.Uint64(q[8:16])^wide)
 		binary.LittleEndian.PutUint64(q[16:24], binary.LittleEndian.Uint64(q[16:24])^wide)
-		binary.LittleEndian.PutUint64(q[24:32], binary.LittleEndian.Uint64(q[24:32])^wide)
-		binary.LittleEndian.PutUint64(q[32:40], binary.LittleEndian.Uint64(q[32:40])^wide)
-		binary.LittleEndian.PutUint64(q[40:48], binary.LittleEndian.Uint64(q[40:48])^wide)
-		binary.LittleEndian.PutUint64(q[48:56], binary.LittleEndian.Uint64(q[48:56])^wide)
-		binary.LittleEndian.PutUint64(q[56:], binary.LittleEndian.Uint64(q[56:])^wide)
-		p = p[64:]
+		binary.LittleEndian.PutUint64(q[24:], binary.LittleEndian.Uint64(q[24:])^wide)
+		p = p[32:]
 	}
 	for len(p) >= 8 {
 		binary.LittleEndian.PutUint64(p, binary.LittleEndian.Uint64(p)^wide)
 		p = p[8:]
 	}
 	for i := range p {
-		p[i] ^= byte(key >> (8 * (i & 3))) //nolint:gosec // one byte of it is meant
+		p[i] ^= byte(wide >> (8 * i)) //nolint:gosec // one byte of it is meant
 	}
-}
-
-// unmask removes the mask from p, which is the part of a payload that begins
-// at offset.
-func (h *frameHeader) unmask(p []byte, offset int) {
-	key := binary.LittleEndian.Uint32(h.mask[:])
-	turn := 8 * (offset & 3)
-	applyMask(p, key>>turn|key<<(32-turn))
 }
 
 // utf8Check checks text that arrives in pieces.

@@ -110,7 +110,7 @@ func (w *webSocket) frame(data []byte) (unit []byte, used int, ok bool, err erro
 	arrived := min(len(data)-h.size, h.length)
 	if fresh := data[h.size+w.seen : h.size+arrived]; len(fresh) > 0 {
 		if h.masked {
-			h.unmask(fresh, w.seen)
+			mask(fresh, h.mask, w.seen)
 		}
 		w.seen = arrived
 		if w.op == opText && !w.compressed && !h.op.isControl() && !w.utf8.write(fresh) {
