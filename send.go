@@ -96,6 +96,9 @@ func (c *core) regrown(dst, more []byte) []byte {
 	if dst == nil || n <= cap(dst) {
 		return append(dst, more...)
 	}
+	if n > bufpool.MaxSize {
+		n += n / 4 // up to there sizes double
+	}
 	old, buf := c.buf, bufpool.Get(n)
 	b := append(append(buf.B, dst...), more...)
 	buf.B = b[:len(old.B)]
