@@ -26,7 +26,8 @@ type rawConn struct {
 	// The reader's, who waits most of the time.
 	try func(fd uintptr) bool
 	in  *window
-	err error
+	got int   // bytes that this read has added
+	err error // what ended the reading, once got is told
 }
 
 // rawWrite is one write. Those that write share some: an idle session has none.
@@ -68,29 +69,43 @@ func newStreamConn(nc net.Conn) conn {
 }
 
 func (c *rawConn) read(in *window) error {
-	c.in = in
-	if err := c.rc.Read(c.try); err != nil {
-		return err
+	c.in, c.got = in, 0
+	if c.err == nil {
+		if err := c.rc.Read(c.try); err != nil {
+			return err
+		}
+	}
+	if c.got > 0 {
+		return nil
 	}
 	return c.err
 }
 
 // onReadable always reads before it lets the runtime wait: an edge that came
-// before the call has been discarded by then.
+// before the call has been discarded by then. It reads on while there was more
+// than room for it: what was sent together is handled, and answered, together.
 func (c *rawConn) onReadable(fd uintptr) bool {
-	n, errno := sysRead(int(fd), c.in.space())
-	switch {
-	case errno == syscall.EAGAIN:
-		c.in.park()
-		return false
-	case errno != 0:
-		c.err = c.opError("read", errno)
-	case n == 0:
-		c.err = io.EOF
-	default:
-		c.in.filled(n)
+	for {
+		p := c.in.space()
+		n, errno := sysRead(int(fd), p)
+		switch {
+		case errno == syscall.EAGAIN && c.got > 0:
+		case errno == syscall.EAGAIN:
+			c.in.park()
+			return false
+		case errno != 0:
+			c.err = c.opError("read", errno)
+		case n == 0:
+			c.err = io.EOF
+		default:
+			c.in.filled(n)
+			c.got += n
+			if n == len(p) && c.in.len() < maxBatch {
+				continue
+			}
+		}
+		return true
 	}
-	return true
 }
 
 func (c *rawConn) tryWrite(p []byte) (int, error) { return c.doWrite(p, false) }

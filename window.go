@@ -99,7 +99,7 @@ func (in *window) filled(n int) {
 	switch {
 	case n == room && int(in.hint) < len(readSizes)-1:
 		in.hint++
-	case in.hint > 0 && n < readSizes[in.hint-1]/2:
+	case in.hint > 0 && in.w < readSizes[in.hint-1]/2:
 		in.hint--
 	}
 }
