@@ -9,7 +9,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/getty-net/getty/internal/bufpool"
+	"github.com/getty-net/getty/gettytest"
 )
 
 // TestMain looks for goroutines that are left when all endpoints are closed
@@ -17,7 +17,7 @@ import (
 // given back.
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		if err := bufpool.Verify(); err != nil {
+		if err := gettytest.VerifyBuffers(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			code = max(code, 1)
 		}

@@ -3,6 +3,7 @@
 package faults_test
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -10,6 +11,8 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/getty-net/getty/gettytest"
 )
 
 var write = flag.Bool("write", false, "write docs/faults.md")
@@ -31,7 +34,7 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 	}
-	if err := goleak.Find(leftByToxiproxy...); code == 0 && err != nil {
+	if err := errors.Join(goleak.Find(leftByToxiproxy...), gettytest.VerifyBuffers()); code == 0 && err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
 	}

@@ -54,7 +54,9 @@ func steps(r repo, o options) []step {
 	for _, m := range r.modules { // the root is the first of them
 		all = append(all, testStep("race", m, "-race"))
 	}
-	all = append(all, testStep("debug", ".", "-tags=getty_debug"))
+	for _, m := range []string{".", "faults", "proxyproto"} {
+		all = append(all, testStep("debug", m, "-tags=getty_debug"))
+	}
 	for _, m := range r.modules {
 		if r.hasAllocTests(m) {
 			all = append(all, testStep("alloc", m, "-run=Alloc"))
