@@ -26,8 +26,7 @@ type rawConn struct {
 	// The reader's, who waits most of the time.
 	try func(fd uintptr) bool
 	in  *window
-	got int   // bytes that this read has added
-	err error // what ended the reading, once got is told
+	err error // what has ended the reading, told when no bytes came with it
 }
 
 // rawWrite is one write. Those that write share some: an idle session has none.
@@ -69,13 +68,14 @@ func newStreamConn(nc net.Conn) conn {
 }
 
 func (c *rawConn) read(in *window) error {
-	c.in, c.got = in, 0
+	had := in.len()
+	c.in = in
 	if c.err == nil {
 		if err := c.rc.Read(c.try); err != nil {
 			return err
 		}
 	}
-	if c.got > 0 {
+	if in.len() > had {
 		return nil
 	}
 	return c.err
@@ -85,11 +85,11 @@ func (c *rawConn) read(in *window) error {
 // before the call has been discarded by then. It reads on while there was more
 // than room for it: what was sent together is handled, and answered, together.
 func (c *rawConn) onReadable(fd uintptr) bool {
-	for {
+	for more := false; ; more = true {
 		p := c.in.space()
 		n, errno := sysRead(int(fd), p)
 		switch {
-		case errno == syscall.EAGAIN && c.got > 0:
+		case errno == syscall.EAGAIN && more:
 		case errno == syscall.EAGAIN:
 			c.in.park()
 			return false
@@ -99,7 +99,6 @@ func (c *rawConn) onReadable(fd uintptr) bool {
 			c.err = io.EOF
 		default:
 			c.in.filled(n)
-			c.got += n
 			if n == len(p) && c.in.len() < maxBatch {
 				continue
 			}
