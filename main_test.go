@@ -3,8 +3,6 @@
 package getty_test
 
 import (
-	"fmt"
-	"os"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -16,11 +14,5 @@ import (
 // and, under the build tag getty_debug, for buffers that were misused or not
 // given back.
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		if err := gettytest.VerifyBuffers(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = max(code, 1)
-		}
-		os.Exit(code)
-	}))
+	goleak.VerifyTestMain(m, goleak.Cleanup(gettytest.Exit))
 }
