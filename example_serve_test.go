@@ -98,7 +98,7 @@ func ExampleClient_Retire() {
 	if err := srv.Listen("tcp://127.0.0.1:0"); err != nil {
 		log.Fatal(err)
 	}
-	retired := make(chan bool, 1)
+	answered, retired := make(chan string, 1), make(chan bool, 1)
 	var client *getty.Client[string]
 	client, err := getty.NewClient(srv.URLs()[0], codec.Line{}, getty.EventFuncs[string]{
 		Message: func(s *getty.Session[string], line string) error {
@@ -106,6 +106,7 @@ func ExampleClient_Retire() {
 				retired <- client.Retire(s)
 				return s.Close()
 			}
+			answered <- line
 			return nil
 		},
 	}, getty.ClientConfig{})
@@ -113,12 +114,15 @@ func ExampleClient_Retire() {
 		log.Fatal(err)
 	}
 	defer client.Close()
-	if err := client.Connect(context.Background()); err != nil {
+	// With its first answer the session is open on the server's side, too.
+	if err := client.Send(context.Background(), "hello"); err != nil {
 		log.Fatal(err)
 	}
+	fmt.Println("answered:", <-answered)
 	fmt.Println("shutdown:", srv.Shutdown(context.Background()))
 	fmt.Println("retired:", <-retired)
 	// Output:
+	// answered: hello
 	// shutdown: <nil>
 	// retired: true
 }
