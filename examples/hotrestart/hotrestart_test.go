@@ -52,6 +52,7 @@ func TestMain(m *testing.M) {
 // program is the example, in all its generations.
 type program struct {
 	t    *testing.T
+	r    *os.File // what they write
 	out  *bufio.Scanner
 	addr string
 	pid  int // of the newest
@@ -66,19 +67,23 @@ func start(t *testing.T, cmd *exec.Cmd) *program {
 	cmd.Stdout, cmd.Stderr = w, t.Output()
 	must(t, cmd.Start())
 	must(t, w.Close())
-	p := &program{t: t, out: bufio.NewScanner(r)}
-	p.next()
+	p := &program{t: t, r: r, out: bufio.NewScanner(r), pid: cmd.Process.Pid}
 	t.Cleanup(func() {
 		_ = syscall.Kill(p.pid, syscall.SIGTERM)
 		_ = cmd.Wait()
-		_, _ = io.Copy(io.Discard, r) // until the last of them has ended
+		must(t, r.SetReadDeadline(time.Now().Add(limit)))
+		if _, err := io.Copy(io.Discard, r); err != nil { // until the last of them has ended
+			t.Error("a process does not end: ", err)
+		}
 	})
+	p.next()
 	return p
 }
 
 // next waits for a process that listens.
 func (p *program) next() {
 	p.t.Helper()
+	must(p.t, p.r.SetReadDeadline(time.Now().Add(limit)))
 	for p.out.Scan() {
 		var pid int
 		var addr string
@@ -87,7 +92,7 @@ func (p *program) next() {
 			return
 		}
 	}
-	p.t.Fatal("no process is listening")
+	p.t.Fatal("no process is listening: ", p.out.Err())
 }
 
 // upgrade has the newest process replaced.

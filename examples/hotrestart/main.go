@@ -25,6 +25,7 @@ import (
 	"os/signal"
 	"strconv"
 	"syscall"
+	"time"
 
 	"github.com/cloudflare/tableflip"
 
@@ -93,6 +94,11 @@ func await(signals <-chan os.Signal, upgrader *tableflip.Upgrader, served <-chan
 	}
 }
 
+// stillThere is how an Upgrader refuses to upgrade as long as it takes the
+// predecessor for alive: for a moment longer than WaitForParent does. The error
+// has no other name.
+const stillThere = "parent hasn't exited"
+
 // upgrade starts a successor, once the predecessor has drained.
 func upgrade(upgrader *tableflip.Upgrader) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*getty.DefaultDrainTimeout)
@@ -100,7 +106,17 @@ func upgrade(upgrader *tableflip.Upgrader) error {
 	if err := upgrader.WaitForParent(ctx); err != nil {
 		return err
 	}
-	return upgrader.Upgrade()
+	for {
+		err := upgrader.Upgrade()
+		if err == nil || err.Error() != stillThere {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
 }
 
 // listener takes over what a predecessor or systemd has opened.
