@@ -55,6 +55,16 @@ func (b *bench) rate() error {
 	return nil
 }
 
+// quiet measures how soon those are answered who have little to ask a server that is saturated by others.
+func (b *bench) quiet() error {
+	b.section("Quiet connections beside a saturated server", `Closed loop as above. Besides, ten connections send a
+message each 5 ms, one at a time: p50 and p99 are the times to their answers.`)
+	return b.cells("quiet", b.pick([]cell{
+		{Conns: 100, Body: 64, Depth: 1, Quiet: 10}, {Conns: 100, Body: 64, Depth: 16, Quiet: 10},
+		{Conns: 1000, Body: 64, Depth: 1, Quiet: 10}, {Conns: 1000, Body: 64, Depth: 16, Quiet: 10},
+	}), b.tcpContenders(), func(cell, map[string][]sample) {})
+}
+
 // tls measures pipelined echo over TLS, where the number of writes makes the difference.
 func (b *bench) tls() error {
 	b.section("Echo over TLS 1.3, saturated", `The peer sends each message in a record of its own. tls-net is plain
@@ -77,17 +87,20 @@ crypto/tls, which gets one record from each Read and so writes once for each mes
 	return nil
 }
 
+// timed reports whether the load measures how long answers take.
+func (c cell) timed() bool { return c.Rate > 0 || c.Quiet > 0 }
+
 // table prints one cell.
 func (b *bench) table(c cell, contenders []string, samples map[string][]sample, subject string) {
 	b.print("### %s\n\n", c)
 	b.print("| server | CPU µs/message | messages/s | server busy | load busy |%s %s / it: median [interval] | verdict |\n",
-		map[bool]string{true: " p50 µs | p99 µs |"}[c.Rate > 0], subject)
-	b.print("|---|--:|--:|--:|--:|%s--:|---|\n", map[bool]string{true: "--:|--:|"}[c.Rate > 0])
+		map[bool]string{true: " p50 µs | p99 µs |"}[c.timed()], subject)
+	b.print("|---|--:|--:|--:|--:|%s--:|---|\n", map[bool]string{true: "--:|--:|"}[c.timed()])
 	for _, name := range contenders {
 		s := samples[name]
 		b.print("| %s | %.3f | %.0f | %.0f %% | %.0f %% |", name, median(s, sample.perMessage), median(s, sample.rate),
 			100*median(s, sample.serverUse), 100*median(s, sample.loadUse))
-		if c.Rate > 0 {
+		if c.timed() {
 			b.print(" %.0f | %.0f |", median(s, func(s sample) float64 { return s.Result.P50 }),
 				median(s, func(s sample) float64 { return s.Result.P99 }))
 		}

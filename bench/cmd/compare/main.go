@@ -56,7 +56,7 @@ func run(args []string) error {
 			continue
 		}
 		do := map[string]func() error{
-			"tcp": b.tcp, "rate": b.rate, "tls": b.tls, "alloc": b.alloc, "idle": b.idle, "pool": b.pool,
+			"tcp": b.tcp, "rate": b.rate, "quiet": b.quiet, "tls": b.tls, "alloc": b.alloc, "idle": b.idle, "pool": b.pool,
 			"ws": b.ws, "ws-idle": b.wsIdle, "udp": b.udp,
 			"dropin": b.gain,
 		}[part]

@@ -11,7 +11,7 @@ import (
 )
 
 // Every part of the comparison, in the order in which they run.
-var parts = []string{"tcp", "rate", "tls", "alloc", "idle", "pool", "ws", "ws-idle", "udp", "dropin"}
+var parts = []string{"tcp", "rate", "quiet", "tls", "alloc", "idle", "pool", "ws", "ws-idle", "udp", "dropin"}
 
 // options are the flags.
 type options struct {
@@ -87,7 +87,8 @@ type cell struct {
 	// WebSocket and UDP say what is spoken instead of frames over TCP; Deflate compresses WebSocket.
 	WebSocket, Deflate, UDP bool
 
-	Rate float64 // messages per second; 0: saturated
+	Rate  float64 // messages per second; 0: saturated
+	Quiet int     // connections beside the saturating ones that send now and then
 }
 
 func (c cell) String() string {
@@ -104,6 +105,9 @@ func (c cell) String() string {
 	}
 	if c.Rate > 0 {
 		s = fmt.Sprintf("%s, %d connections, %.0f messages/s", size, c.Conns, c.Rate)
+	}
+	if c.Quiet > 0 {
+		s += fmt.Sprintf(", %d quiet connections beside", c.Quiet)
 	}
 	return s
 }

@@ -111,6 +111,7 @@ func (b *bench) loadArgs(srv *server, c cell) []string {
 		"-depth", strconv.Itoa(c.Depth), "-tls=" + strconv.FormatBool(c.TLS),
 		"-ws=" + strconv.FormatBool(c.WebSocket), "-deflate=" + strconv.FormatBool(c.Deflate),
 		"-udp=" + strconv.FormatBool(c.UDP),
+		"-quiet", strconv.Itoa(c.Quiet),
 		"-rate", strconv.FormatFloat(c.Rate, 'f', -1, 64),
 		"-warmup", b.warmup.String(), "-duration", b.duration.String(),
 	}

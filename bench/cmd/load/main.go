@@ -28,6 +28,7 @@ func main() {
 	flag.BoolVar(&cfg.Deflate, "deflate", false, "compress the messages of WebSocket")
 	flag.BoolVar(&cfg.UDP, "udp", false, "send packets over UDP")
 	flag.Float64Var(&cfg.Rate, "rate", 0, "messages per second; 0: as fast as the echoes return")
+	flag.IntVar(&cfg.Quiet, "quiet", 0, "further connections that send now and then, whose latency is measured")
 	flag.DurationVar(&cfg.Warmup, "warmup", 300*time.Millisecond, "time before measuring")
 	flag.DurationVar(&cfg.Duration, "duration", time.Second, "measured time")
 	flag.IntVar(&cfg.PID, "pid", 0, "process of the server, to read its processor time")

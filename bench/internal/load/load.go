@@ -29,7 +29,10 @@ type Config struct {
 	UDP bool
 	// Rate, when not 0, replaces the closed loop by an open one: so many messages per second altogether, evenly
 	// spaced and going round the connections, whether earlier ones have been answered or not.
-	Rate     float64
+	Rate float64
+	// Quiet is how many further connections there are in the closed loop that send a message every quietPause, one
+	// at a time. The latency is theirs.
+	Quiet    int
 	Warmup   time.Duration // before the measured time, at least
 	Duration time.Duration // measured
 	// PID is the server's process, whose processor time and system calls are read at both ends of the measured
@@ -46,7 +49,7 @@ type Result struct {
 	Reads     int64   `json:"reads"`  // read system calls of the server, recv not among them
 	Writes    int64   `json:"writes"` // write system calls of the server, send not among them
 	Lost      uint64  `json:"lost"`   // packets that were not echoed in time
-	P50       float64 `json:"p50_us"` // latency; open loop only
+	P50       float64 `json:"p50_us"` // latency; of the open loop, or of Quiet connections
 	P99       float64 `json:"p99_us"`
 }
 
@@ -74,14 +77,16 @@ func Open(cfg Config) (Driver, error) {
 type Loop struct {
 	cfg    Config
 	epoll  int
-	conns  []*conn
+	conns  []*conn // those of Config.Quiet come last
 	tmpl   *frame.Template
 	buf    []byte
 	events []unix.EpollEvent
 
 	messages uint64
 	draining bool      // nothing new is sent any more
-	lat      []float64 // in microseconds, of the open loop while measuring
+	lat      []float64 // in microseconds, while measuring
+	asked    time.Time // when the last message of a quiet connection was due
+	turn     int       // of the quiet connection that comes next
 }
 
 // Dial opens all connections.
@@ -102,7 +107,7 @@ func Dial(cfg Config) (*Loop, error) {
 		l.Close()
 		return nil, err
 	}
-	for i := range cfg.Conns {
+	for i := range cfg.Conns + cfg.Quiet {
 		c, err := dial(cfg, share())
 		if err == nil {
 			l.conns = append(l.conns, c)
@@ -205,7 +210,7 @@ func (l *Loop) start() error {
 	if l.cfg.Rate > 0 {
 		return nil
 	}
-	for _, c := range l.conns {
+	for _, c := range l.conns[:l.cfg.Conns] {
 		if err := l.send(c, l.cfg.Depth); err != nil {
 			return err
 		}
@@ -216,11 +221,31 @@ func (l *Loop) start() error {
 // closed answers each echo with the next message, for d.
 func (l *Loop) closed(d time.Duration) error {
 	for end := time.Now().Add(d); time.Now().Before(end); {
-		if err := l.poll(10); err != nil {
+		if err := errors.Join(l.poll(10), l.ask()); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// quietPause is how long a quiet connection is quiet, at least.
+const quietPause = 5 * time.Millisecond
+
+// ask sends the message of the quiet connection whose turn it is, unless its last one has not come back.
+func (l *Loop) ask() error {
+	quiet := l.conns[l.cfg.Conns:]
+	now := time.Now()
+	if len(quiet) == 0 || now.Sub(l.asked) < quietPause/time.Duration(len(quiet)) {
+		return nil
+	}
+	l.asked = now
+	c := quiet[l.turn%len(quiet)]
+	l.turn++
+	if len(c.sent) > 0 {
+		return nil
+	}
+	c.sent = append(c.sent, now)
+	return l.send(c, 1)
 }
 
 // open sends at the configured rate, for d. It never sleeps: a timer would bunch the messages.

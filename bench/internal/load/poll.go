@@ -40,14 +40,15 @@ func (l *Loop) receive(c *conn) error {
 		return err
 	}
 	l.messages += uint64(frames)
-	if l.cfg.Rate > 0 && len(c.sent) >= frames {
+	timed := len(c.sent) > 0
+	if timed && len(c.sent) >= frames {
 		now := time.Now()
 		for _, at := range c.sent[:frames] {
 			l.lat = append(l.lat, float64(now.Sub(at).Nanoseconds())/1e3)
 		}
 		c.sent = append(c.sent[:0], c.sent[frames:]...)
 	}
-	if frames == 0 || l.draining {
+	if frames == 0 || l.draining || timed {
 		return nil
 	}
 	return l.send(c, frames)
