@@ -74,7 +74,15 @@ type LengthField struct {
 // length that ends the frame before the end of its length field or of what is to be stripped is an [ErrCorruptFrame];
 // one that is over MaxFrameLength or more than an int can hold is an [ErrFrameTooLong]. On fields out of their range it
 // returns the error of Validate.
-func (c LengthField) Decode(data []byte) (msg []byte, n int, err error) {
+func (c LengthField) Decode(data []byte) (msg []byte, n int, err error) { return c.first(data) }
+
+// Append writes msg as a frame. A message that is shorter than the header which it should contain, or than a positive
+// Adjustment demands, is an [ErrBadMessage]; one that makes the frame longer than MaxFrameLength, or than the length
+// field can say, is an [ErrFrameTooLong]. On fields out of their range it returns the error of Validate.
+func (c LengthField) Append(dst, msg []byte) ([]byte, error) { return c.behind(dst, msg) }
+
+// first is Decode, and behind Append, with the fields where they are: a value of this size is copied for each call.
+func (c *LengthField) first(data []byte) (msg []byte, n int, err error) {
 	if !c.isZero() {
 		return c.decode(data)
 	}
@@ -89,10 +97,7 @@ func (c LengthField) Decode(data []byte) (msg []byte, n int, err error) {
 	return nil, n, err
 }
 
-// Append writes msg as a frame. A message that is shorter than the header which it should contain, or than a positive
-// Adjustment demands, is an [ErrBadMessage]; one that makes the frame longer than MaxFrameLength, or than the length
-// field can say, is an [ErrFrameTooLong]. On fields out of their range it returns the error of Validate.
-func (c LengthField) Append(dst, msg []byte) ([]byte, error) {
+func (c *LengthField) behind(dst, msg []byte) ([]byte, error) {
 	if !c.isZero() || len(msg) > math.MaxInt32-defaultLengthSize {
 		return c.append(dst, msg)
 	}
