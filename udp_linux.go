@@ -52,6 +52,10 @@ type recvBatch struct {
 	names    []syscall.RawSockaddrInet6 // the larger one
 	controls []controlBuf
 	data     []byte
+
+	// The kernel has written to the first used of hdrs, which are those of a socket.
+	used int
+	of   *mmsgIO
 }
 
 func newServerIO(ep *endpoint, pc net.PacketConn) (io packetIO, slow bool) {
@@ -150,14 +154,9 @@ func (o *mmsgIO) receive(park func(), got func(packet)) error {
 // onReadable always reads before it lets the runtime wait.
 func (o *mmsgIO) onReadable(fd uintptr) bool {
 	b := o.newBatch()
-	for i := range b.hdrs {
-		h := &b.hdrs[i].hdr
-		h.Namelen, h.Flags, h.Controllen = syscall.SizeofSockaddrInet6, 0, 0
-		if o.pktinfo || o.gro {
-			h.SetControllen(len(b.controls[i]))
-		}
-	}
+	o.ready(b)
 	n, errno := sysMmsg(syscall.SYS_RECVMMSG, fd, b.hdrs)
+	b.used = n
 	if errno == 0 {
 		raceReceived()
 		o.batch, o.n = b, n
@@ -170,6 +169,21 @@ func (o *mmsgIO) onReadable(fd uintptr) bool {
 	}
 	o.rerr = os.NewSyscallError("recvmmsg", errno)
 	return true
+}
+
+// ready has b say again how much room there is, where the kernel has written how
+// much it took.
+func (o *mmsgIO) ready(b *recvBatch) {
+	if b.of != o { // sockets of one endpoint share their batches
+		b.of, b.used = o, len(b.hdrs)
+	}
+	for i := range b.hdrs[:b.used] {
+		h := &b.hdrs[i].hdr
+		h.Namelen, h.Flags, h.Controllen = syscall.SizeofSockaddrInet6, 0, 0
+		if o.pktinfo || o.gro {
+			h.SetControllen(len(b.controls[i]))
+		}
+	}
 }
 
 // packet reads what the kernel has said about a packet, or about several of one
@@ -203,6 +217,20 @@ func sysMmsg(trap, fd uintptr, hdrs []mmsghdr) (int, syscall.Errno) {
 		switch errno {
 		case 0:
 			return int(n), 0
+		case syscall.EINTR:
+		default:
+			return 0, errno
+		}
+	}
+}
+
+// sysSendmsg is sendmsg(2), which is cheaper than sendmmsg(2) with one message.
+func sysSendmsg(fd uintptr, hdr *syscall.Msghdr) (sent int, errno syscall.Errno) {
+	for {
+		_, _, errno = syscall.RawSyscall(syscall.SYS_SENDMSG, fd, uintptr(unsafe.Pointer(hdr)), syscall.MSG_DONTWAIT) //nolint:gosec // as the system call wants it; hdr lives through it
+		switch errno {
+		case 0:
+			return 1, 0
 		case syscall.EINTR:
 		default:
 			return 0, errno

@@ -34,7 +34,13 @@ const maxBatchPackets = 64
 // sendBatches are shared by the process, like the buffers of package bufpool.
 var sendBatches = sync.Pool{New: func() any {
 	b := new(sendBatch)
-	b.try = func(fd uintptr) { b.n, b.errno = sysMmsg(sysSendmmsg, fd, b.hdrs[:b.count]) }
+	b.try = func(fd uintptr) {
+		if b.count == 1 {
+			b.n, b.errno = sysSendmsg(fd, &b.hdrs[0].hdr)
+			return
+		}
+		b.n, b.errno = sysMmsg(sysSendmmsg, fd, b.hdrs[:b.count])
+	}
 	return b
 }}
 
