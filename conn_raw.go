@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"sync"
 	"syscall"
 )
 
@@ -27,23 +26,13 @@ type rawConn struct {
 	try func(fd uintptr) bool
 	in  *window
 	err error // what has ended the reading, told when no bytes came with it
-}
 
-// rawWrite is one write. Those that write share some: an idle session has none.
-type rawWrite struct {
-	c    *rawConn
-	out  []byte
-	n    int
-	wait bool
-	err  error
-	try  func(fd uintptr) bool
+	// The writer's. They stand here rather than in a closure of each write.
+	out     []byte
+	n       int
+	errno   syscall.Errno
+	doWrite func(fd uintptr)
 }
-
-var rawWrites = sync.Pool{New: func() any {
-	w := new(rawWrite)
-	w.try = w.onWritable
-	return w
-}}
 
 // newStreamConn wraps an accepted or dialed stream. Wrappers that embed a
 // *net.TCPConn take the portable path: reading their descriptor would read past
@@ -64,6 +53,7 @@ func newStreamConn(nc net.Conn) conn {
 	}
 	c := &rawConn{nc: nc, rc: rc}
 	c.try = c.onReadable
+	c.doWrite = func(fd uintptr) { c.n, c.errno = sysWrite(int(fd), c.out) }
 	return c
 }
 
@@ -107,41 +97,39 @@ func (c *rawConn) onReadable(fd uintptr) bool {
 	}
 }
 
-func (c *rawConn) tryWrite(p []byte) (int, error) { return c.doWrite(p, false) }
-func (c *rawConn) write(p []byte) (int, error)    { return c.doWrite(p, true) }
-
-func (c *rawConn) doWrite(p []byte, wait bool) (n int, err error) {
+// tryWrite goes through Control, which does no more than keep the descriptor.
+func (c *rawConn) tryWrite(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	w := rawWrites.Get().(*rawWrite)
-	w.c, w.out, w.n, w.wait, w.err = c, p, 0, wait, nil
-	if err = c.rc.Write(w.try); err == nil {
-		err = w.err
-	}
-	n = w.n
-	w.c, w.out, w.err = nil, nil, nil
-	rawWrites.Put(w)
-	return n, err
+	c.out = p
+	err := c.rc.Control(c.doWrite)
+	c.out = nil
+	return c.wrote(len(p), err)
 }
 
-func (w *rawWrite) onWritable(fd uintptr) bool {
-	n, errno := sysWrite(int(fd), w.out)
-	switch {
-	case errno == syscall.EAGAIN:
-		if w.wait {
-			return false
-		}
-		w.err = errAgain
-	case errno != 0:
-		w.err = w.c.opError("write", errno)
-	default:
-		w.n = n
-		if n < len(w.out) {
-			w.err = errAgain
-		}
+func (c *rawConn) write(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
 	}
-	return true
+	err := c.rc.Write(func(fd uintptr) bool {
+		c.n, c.errno = sysWrite(int(fd), p)
+		return c.errno != syscall.EAGAIN
+	})
+	return c.wrote(len(p), err)
+}
+
+// wrote is the result of a write of size bytes, unless it was not even tried.
+func (c *rawConn) wrote(size int, err error) (int, error) {
+	switch {
+	case err != nil:
+		return 0, err
+	case c.errno != 0 && c.errno != syscall.EAGAIN:
+		return 0, c.opError("write", c.errno)
+	case c.n < size:
+		return c.n, errAgain
+	}
+	return size, nil
 }
 
 func (c *rawConn) closeWrite() error { return closeWrite(c.nc) }

@@ -19,7 +19,7 @@ func sysWrite(fd int, p []byte) (int, syscall.Errno) { return sysCall(syscall.SY
 
 func sysCall(trap uintptr, fd int, p []byte) (int, syscall.Errno) {
 	for {
-		n, _, errno := syscall.RawSyscall(trap, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p))) //nolint:gosec // as the system call wants it; p lives through it
+		n, _, errno := syscall.RawSyscall6(trap, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), 0, 0, 0) //nolint:gosec // as the system call wants it; p lives through it
 		switch errno {
 		case 0:
 			return int(n), 0
