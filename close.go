@@ -172,7 +172,6 @@ func (c *core) waitWriter() {
 func (c *core) finish() {
 	c.mu.Lock()
 	c.halved = true // no writer begins
-	c.stopFlush()
 	tm, cause := c.timers, c.cause
 	c.mu.Unlock()
 	c.waitWriter()

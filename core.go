@@ -57,7 +57,7 @@ type core struct {
 	outSize  int                     // size of the next buf, follows the traffic
 	writing  bool                    // there is a writer
 	control  bool                    // the conn has bytes of its own to write
-	flushing bool                    // the flush timer is armed
+	entered  bool                    // at the flusher
 	halved   bool                    // the write side is closed or broken
 	seen     bool                    // it was open once: OnClose follows
 	met      bool                    // the handshake is over: the peer understands a farewell
@@ -78,7 +78,6 @@ type core struct {
 	msgsOut  int64
 	dropped  int64
 	values   map[any]any
-	flushT   *time.Timer
 	lingerT  *time.Timer // of a muted or draining session
 	job      *job        // nil unless an executor runs the batches; the reader's
 }

@@ -15,7 +15,7 @@
 //	                       │ open.go: handshake (preface.go), Configure, OnOpen
 //	                  Session[M] ── messages: session.go, send.go, dispatch.go
 //	                       │ embeds
-//	                     core ───── bytes: read.go, write.go, drain.go, room.go, timers.go, rate.go, close.go
+//	                     core ───── bytes: read.go, write.go, flusher.go, drain.go, room.go, timers.go, rate.go, close.go
 //	                       │
 //	                     conn ───── the one seam to a transport: conn_raw.go, conn_portable.go, conn_tls.go,
 //	                       │        conn_compress.go, udp_peer.go, udp_client.go

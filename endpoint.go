@@ -14,14 +14,15 @@ import (
 // endpoint is what a Server, a Client and Dial have in common: the frozen
 // configuration, the sessions, and the count of what runs for them.
 type endpoint struct {
-	cfg    Config
-	lim    *limits
-	start  time.Time
-	exec   Executor
-	pool   *workerPool // exec, if it is ours to stop
-	log    *slog.Logger
-	format *format // of compression; nil: none
-	g      group   // sessions, accept loops, drainers, the reconnect worker
+	cfg     Config
+	lim     *limits
+	start   time.Time
+	exec    Executor
+	pool    *workerPool // exec, if it is ours to stop
+	log     *slog.Logger
+	format  *format // of compression; nil: none
+	g       group   // sessions, accept loops, drainers, the reconnect worker
+	flusher flusher
 
 	// The client's pool listens here; nil for others. onLeave comes before
 	// OnClose, onLeft after it.
@@ -66,6 +67,7 @@ func (ep *endpoint) init(cfg Config, prefix string) error {
 	}
 	ep.admitted.init(&ep.cfg)
 	ep.format = newFormat(cfg.Compression, cfg.Limits.MaxExpansion)
+	ep.flusher.g = &ep.g
 	ep.quit = make(chan struct{})
 	ep.sessions = make(map[*core]bool)
 	ep.prefacing = make(map[*core]*prefacing)

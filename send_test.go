@@ -285,6 +285,59 @@ func TestCollectedSendsLeaveWithinAMillisecond(t *testing.T) {
 	})
 }
 
+// stuckLine is codec.Line whose Append of "stuck" takes five seconds, under the
+// session's lock.
+type stuckLine struct{ codec.Line }
+
+func (c stuckLine) Append(dst []byte, line string) ([]byte, error) {
+	if line == "stuck" {
+		time.Sleep(5 * time.Second)
+	}
+	return c.Line.Append(dst, line)
+}
+
+// One timer serves the collected sends of all sessions. One that is stuck in its
+// codec must not hold up the others, and has its own sent when it is not any more.
+func TestCollectedSendsWaitForNoOtherSession(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, v *virtual) {
+		r := record()
+		r.onMessage = func(s *session, m string) error {
+			if m == "last" {
+				return nil
+			}
+			for _, text := range []string{"begun", m} {
+				if err := s.Send(text); err != nil {
+					return err
+				}
+			}
+			time.Sleep(10 * time.Second)
+			return nil
+		}
+		v.serve(t, r, getty.Config{}, func(_ *session, u *setup) error {
+			u.Codec = stuckLine{}
+			return nil
+		})
+		stuck, other := v.dial(t), v.dial(t)
+		stuckTape, otherTape := v.tape(stuck), v.tape(other)
+		write(t, stuck, "stuck\nlast\n")
+		synctest.Wait()
+		write(t, other, "free\nlast\n")
+		time.Sleep(8 * time.Second)
+		if got, want := otherTape.text(), "begun\nfree\n"; got != want {
+			t.Errorf("the other peer got %q, want %q", got, want)
+		}
+		if got := otherTape.times(); got[len(got)-1] != time.Millisecond {
+			t.Errorf("at %v, want after a millisecond", got)
+		}
+		if got, want := stuckTape.text(), "begun\nstuck\n"; got != want {
+			t.Errorf("the stuck session's peer got %q, want %q", got, want)
+		}
+		if got, most := stuckTape.times(), 5*time.Second+2*time.Millisecond; got[len(got)-1] > most {
+			t.Errorf("at %v, want by %v", got, most)
+		}
+	})
+}
+
 func TestFlushWritesWhatIsCollected(t *testing.T) {
 	inVirtualStream(t, func(t *testing.T, v *virtual) {
 		r := record()

@@ -2,27 +2,21 @@
 
 package getty
 
-import (
-	"time"
-
-	"github.com/getty-net/getty/internal/bufpool"
-)
+import "github.com/getty-net/getty/internal/bufpool"
 
 // The way out. A sender encodes behind the session's pending bytes (beginSend,
 // endSend) and, if nobody writes, becomes the writer for one non-blocking write
 // of all that is pending. What the kernel does not take then, and what gathered
 // meanwhile, is the drainer's (drain.go), so no sender is kept writing for
 // others. While more input waits behind the message being handled, sends are
-// only collected; the end of the batch, collectLimit, the flush timer or Flush
-// write them.
+// only collected; the end of the batch, collectLimit, the flusher (flusher.go) or
+// Flush write them.
 
 const (
 	// collectLimit is how many bytes are collected before they are written.
 	collectLimit = 512 << 10
-	// collectTime is how long collected bytes wait while a handler runs on.
-	collectTime = time.Millisecond
-	minOutSize  = 512
-	maxOutSize  = 1 << 20
+	minOutSize   = 512
+	maxOutSize   = 1 << 20
 )
 
 // beginSend locks mu and returns the buffer to encode into, nil with an error
@@ -61,7 +55,10 @@ func (c *core) endSend(b []byte, start int) error {
 		c.mu.Unlock()
 		return nil
 	case c.collect.Load() && len(b) < collectLimit && c.pending < c.lim.high:
-		c.armFlush()
+		if !c.entered {
+			c.entered = true
+			c.ep.flusher.enter(c)
+		}
 		c.mu.Unlock()
 		return nil
 	}
@@ -136,7 +133,6 @@ func (c *core) idle() bool { return c.pending == 0 && !c.control }
 
 // take moves what is pending to the writer.
 func (c *core) take() {
-	c.stopFlush()
 	c.control = false
 	c.cur, c.buf = outgoing{buf: c.buf}, nil
 }
@@ -253,25 +249,4 @@ func (c *core) controlPending() {
 	c.control = !c.halved
 	c.mu.Unlock()
 	_ = c.flush()
-}
-
-// armFlush bounds how long collected bytes wait. It is called with mu held.
-func (c *core) armFlush() {
-	if c.flushing {
-		return
-	}
-	c.flushing = true
-	if c.flushT == nil {
-		c.flushT = time.AfterFunc(collectTime, func() { _ = c.flush() })
-		return
-	}
-	c.flushT.Reset(collectTime)
-}
-
-// stopFlush is called with mu held by who takes the pending bytes.
-func (c *core) stopFlush() {
-	if c.flushing {
-		c.flushing = false
-		c.flushT.Stop()
-	}
 }
