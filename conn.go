@@ -9,7 +9,7 @@ import "net"
 // writer at a time; close may come from any goroutine.
 type conn interface {
 	// read adds what has arrived to in and waits until that is at least one
-	// byte. While it waits it calls in.park first, so that no buffer is held.
+	// byte. Before it waits it calls in.park, so that no buffer is held.
 	read(in *window) error
 
 	// tryWrite takes bytes of p without waiting and returns how many are on

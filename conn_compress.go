@@ -97,7 +97,9 @@ func (c *compressConn) read(in *window) error {
 			c.exp.rest()
 			in.park()
 			had := c.src.len()
+			c.src.waited = false
 			c.err = c.raw.read(&c.src)
+			in.waited = c.src.waited
 			got += c.src.len() - had
 		}
 		c.expand(in, before+maxBatch)

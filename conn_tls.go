@@ -65,7 +65,9 @@ func (c *tlsConn) read(in *window) error {
 		if c.drained {
 			in.park()
 			had := c.shim.in.len()
+			c.shim.in.waited = false
 			c.shim.fill()
+			in.waited = c.shim.in.waited
 			got += c.shim.in.len() - had
 		}
 		err := c.decrypt(in, before+maxBatch)

@@ -31,8 +31,9 @@ type core struct {
 	timers *timers // nil unless cron, keepalive or a read timeout is set
 
 	// Owned by the reader.
-	in   window
-	kept time.Duration // since when the reader has its goroutine; 0: since the start
+	in      window
+	yielder yielder
+	kept    time.Duration // since when the reader has its goroutine; 0: since the start
 
 	// Owned by the writer, set by the conn.
 	headers int // bytes of the last write that are not on the wire

@@ -3,6 +3,7 @@
 package getty_test
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -313,4 +314,44 @@ func reset(nc net.Conn) {
 	if tc, ok := nc.(*net.TCPConn); ok {
 		_ = tc.SetLinger(0)
 	}
+}
+
+// A session with little to do is served beside others that always have more: the
+// readers of those let others run, and sleep now and then.
+func TestG1ABusySessionStarvesNobody(t *testing.T) {
+	eachTransport(t, func(t *testing.T, tr transport) {
+		_, url := serve(t, tr, echo, getty.Config{}, nil)
+		var busy sync.WaitGroup
+		enough := make(chan struct{})
+		for range 4 {
+			nc := peer(t, url)
+			batch := strings.Repeat("busy\n", 16)
+			busy.Go(func() {
+				lines := bufio.NewReader(nc)
+				for {
+					select {
+					case <-enough:
+						return
+					default:
+					}
+					_, err := io.WriteString(nc, batch)
+					for range 16 {
+						if err == nil {
+							_, err = lines.ReadString('\n')
+						}
+					}
+					if err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			})
+		}
+		quiet := peer(t, url)
+		for i := range 50 {
+			ask(t, quiet, strconv.Itoa(i))
+		}
+		close(enough)
+		busy.Wait()
+	})
 }

@@ -59,7 +59,7 @@ func (c *core) readAll() error {
 			}
 		}
 		if had := c.in.len(); !ready {
-			if err := c.conn.read(&c.in); err != nil {
+			if err := c.readMore(); err != nil {
 				return err
 			}
 			c.bytesIn.Add(int64(c.in.len() - had - c.in.headers))
@@ -71,6 +71,9 @@ func (c *core) readAll() error {
 		ready = false
 		now := c.ep.now()
 		c.lastRead.Store(int64(now))
+		if c.in.waited {
+			c.yielder.slept = now
+		}
 		if !c.delivers() {
 			continue
 		}

@@ -9,9 +9,10 @@ import "github.com/getty-net/getty/internal/bufpool"
 // grows with what has arrived, never with what was announced. It is owned by
 // the session's reader.
 type window struct {
-	buf  *bufpool.Buf // nil while nothing is held
-	r, w int          // unused bytes are buf.B[r:w]
-	hint uint8        // index into readSizes, follows the traffic
+	buf    *bufpool.Buf // nil while nothing is held
+	r, w   int          // unused bytes are buf.B[r:w]
+	hint   uint8        // index into readSizes, follows the traffic
+	waited bool         // it was parked: the last read had to wait
 
 	headers int // bytes of the last read that were not on the wire; see addRecord
 }
@@ -104,9 +105,10 @@ func (in *window) filled(n int) {
 	}
 }
 
-// park is called before waiting: an empty window gives its buffer back, a
+// park is called before waiting, and notes that: an empty window gives its buffer back, a
 // nearly empty one moves to a buffer of its size until more arrives.
 func (in *window) park() {
+	in.waited = true
 	switch {
 	case in.buf == nil:
 	case in.r == in.w:
