@@ -72,7 +72,7 @@ func (c *core) readAll() error {
 		now := c.ep.now()
 		c.lastRead.Store(int64(now))
 		if c.in.waited {
-			c.yielder.slept = now
+			c.yielder.slept = momentOf(now)
 		}
 		if !c.delivers() {
 			continue

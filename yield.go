@@ -12,22 +12,28 @@ import (
 // finds nothing, and going to sleep and being woken. Where nothing has come, it
 // soon stops asking. See docs/adr/0013-yield-before-waiting.md.
 type yielder struct {
-	slept  time.Duration // until when, on the endpoint's clock
-	missed uint8         // yields in a row after which nothing was there
-	skip   uint8         // reads until the next yield
+	slept  moment // until when
+	missed uint8  // yields in a row after which nothing was there
+	skip   uint8  // reads until the next yield
 }
+
+// moment is a time on the endpoint's clock, of 1024 ns each and without its upper
+// bits: it is compared with those of the last hour only.
+type moment uint32
+
+func momentOf(now time.Duration) moment { return moment(now >> 10) } //nolint:gosec // see above
 
 const (
 	// maxYield is how long a reader goes on without sleep. The runtime wakes those
 	// that sleep when nobody is left to run, so who never sleeps keeps them waiting.
-	maxYield = 2 * time.Millisecond
+	maxYield = moment(2 * time.Millisecond >> 10)
 	// maxMissed yields in a row that found nothing have 63 reads skipped.
 	maxMissed = 6
 )
 
 // due reports whether to yield before the next read. now is when the last one
 // returned.
-func (y *yielder) due(now time.Duration) bool {
+func (y *yielder) due(now moment) bool {
 	if y.skip > 0 {
 		y.skip--
 		return false
@@ -47,7 +53,7 @@ func (y *yielder) paid(yes bool) {
 
 // readMore waits for bytes, perhaps by letting others run.
 func (c *core) readMore() error {
-	yields := c.yielder.due(time.Duration(c.lastRead.Load()))
+	yields := c.yielder.due(momentOf(time.Duration(c.lastRead.Load())))
 	if yields {
 		if c.in.len() == 0 {
 			c.in.park() // they find its buffer warm

@@ -2,15 +2,12 @@
 
 package getty
 
-import (
-	"testing"
-	"time"
-)
+import "testing"
 
 // yields plays reads, one in each interval, and returns which of them yielded.
-func (y *yielder) yields(reads int, interval time.Duration, found bool) (at []int) {
+func (y *yielder) yields(reads int, interval moment, found bool) (at []int) {
 	for i := range reads {
-		if y.due(time.Duration(i) * interval) {
+		if y.due(moment(i) * interval) {
 			at = append(at, i)
 			y.paid(found)
 		}
@@ -43,11 +40,15 @@ func TestYielderGivesUp(t *testing.T) {
 // after those that do.
 func TestYielderSleeps(t *testing.T) {
 	var y yielder
-	if at := y.yields(100, maxYield/10, true); len(at) != 10 {
-		t.Errorf("reads %v yielded, want those of %v", at, maxYield)
+	if at := y.yields(100, maxYield/10+1, true); len(at) != 10 {
+		t.Errorf("reads %v yielded, want those of 2 ms", at)
 	}
 	y.slept = 50 * maxYield
 	if !y.due(y.slept) {
 		t.Error("it does not yield after sleep")
+	}
+	y.slept = ^moment(0) // its clock begins anew each hour
+	if !y.due(y.slept + maxYield/2) {
+		t.Error("it does not yield at the end of the hour")
 	}
 }
