@@ -51,8 +51,8 @@ func (c *core) beginClose(cause error) bool {
 	if c.done != nil {
 		close(c.done)
 	}
-	if c.cancel != nil {
-		c.cancel(c.closedError())
+	if c.ctx != nil {
+		c.ctx.cancel(c.closedError())
 	}
 	return true
 }

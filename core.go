@@ -3,7 +3,6 @@
 package getty
 
 import (
-	"context"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,9 +43,7 @@ type core struct {
 	collect  atomic.Bool   // sends are collected: more input waits
 	merged   bool          // sends of this batch were collected; the reader's
 	lastRead atomic.Int64  // nanoseconds since ep.start
-	lastSent atomic.Int64
-	handled  atomic.Int64 // when the last batch was done with; only with timers or muted
-	partial  atomic.Int64 // when the unfinished message in the window began; 0: none
+	handled  atomic.Int64  // when the last batch was done with; only with timers or muted
 	bytesIn  atomic.Int64
 	msgsIn   atomic.Int64
 
@@ -72,8 +69,7 @@ type core struct {
 	passed   int                     // bytes sent past the queue since the last turn
 	quiet    chan struct{}           // closed when writing or cutting ends; nil if nobody waits
 	done     chan struct{}           // closed when closing begins; nil if nobody asked
-	ctx      context.Context
-	cancel   context.CancelCauseFunc
+	ctx      *sessionContext         // nil if nobody asked
 	cause    error
 	bytesOut int64
 	msgsOut  int64
@@ -107,4 +103,4 @@ func (c *core) closing() bool { return state(c.state.Load()) >= stateDraining }
 
 // touchRead and touchSent note progress for idle timeouts and LastActive.
 func (c *core) touchRead() { c.lastRead.Store(int64(c.ep.now())) }
-func (c *core) touchSent() { c.lastSent.Store(int64(c.ep.now())) }
+func (c *core) touchSent() { c.timers.lastSent.Store(int64(c.ep.now())) } // if there are timers

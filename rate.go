@@ -93,8 +93,8 @@ func (l *limits) longestPause() time.Duration {
 // pause leaves the session unread. Limits of time that the peer can keep only
 // by being read stand still.
 func (c *core) pause(d time.Duration) {
-	if c.partial.Load() != 0 {
-		c.partial.Add(int64(d))
+	if c.timers.partial.Load() != 0 {
+		c.timers.partial.Add(int64(d))
 	}
 	c.timers.paused.Add(int64(d))
 	c.in.hint = 0 // the less is read at once, the shorter are the pauses

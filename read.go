@@ -97,7 +97,7 @@ func (c *core) nothingYet(part bool, got int) {
 	switch {
 	case c.lim.messageTimeout == 0 && c.lim.peer.MinRate == 0:
 	case part:
-		c.partial.CompareAndSwap(0, c.lastRead.Load())
+		c.timers.partial.CompareAndSwap(0, c.lastRead.Load())
 	default:
 		c.notePartial(false)
 	}
@@ -186,8 +186,8 @@ func (c *core) runBatch() error {
 func (c *core) notePartial(progress bool) {
 	switch {
 	case c.in.len() == 0 && (c.framing == nil || !c.framing.midway()):
-		c.partial.Store(0)
-	case progress || c.partial.Load() == 0:
-		c.partial.Store(int64(c.ep.now())) // not before the callbacks of this batch
+		c.timers.partial.Store(0)
+	case progress || c.timers.partial.Load() == 0:
+		c.timers.partial.Store(int64(c.ep.now())) // not before the callbacks of this batch
 	}
 }

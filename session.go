@@ -111,7 +111,13 @@ func (s *Session[M]) Stats() SessionStats { return s.stats() }
 // LastActive is when bytes were last received or, where a timeout or keepalive
 // is configured, taken by the kernel.
 func (s *Session[M]) LastActive() time.Time {
-	return s.ep.start.Add(time.Duration(max(s.lastRead.Load(), s.lastSent.Load())))
+	last := s.lastRead.Load()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.timers != nil {
+		last = max(last, s.timers.lastSent.Load())
+	}
+	return s.ep.start.Add(time.Duration(last))
 }
 
 // Value returns what SetValue stored under key, or nil.
@@ -145,15 +151,22 @@ func (c *core) netConn() net.Conn {
 	return c.conn.netConn()
 }
 
+// sessionContext is what Session.Context returns.
+type sessionContext struct {
+	context.Context
+	cancel context.CancelCauseFunc
+}
+
 // context makes the session's context when it is first asked for.
 func (c *core) context() context.Context {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ctx == nil {
-		c.ctx, c.cancel = context.WithCancelCause(context.Background())
-		if state(c.state.Load()) >= stateDraining {
-			c.cancel(c.closedError())
+		c.ctx = new(sessionContext)
+		c.ctx.Context, c.ctx.cancel = context.WithCancelCause(context.Background())
+		if c.closing() {
+			c.ctx.cancel(c.closedError())
 		}
 	}
-	return c.ctx
+	return c.ctx.Context
 }

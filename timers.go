@@ -13,17 +13,19 @@ import (
 // or of rate. Each re-arms itself for what is left of its period, so a
 // busy session does not touch them.
 type timers struct {
-	c       *core
-	cron    alarm
-	watch   alarm
-	inCron  atomic.Bool
-	probes  int           // keepalives without an answer; the watch alarm's
-	probeAt time.Duration // when the last one was sent
-	pace    pace          // of the unfinished message; the watch alarm's
-	paced   int64         // when that message began
-	inside  atomic.Int64  // bytes that the conn cannot hand over yet
-	meter   meter         // the reader's
-	paused  atomic.Int64  // all pauses of a throttled session, the present one in full
+	c        *core
+	cron     alarm
+	watch    alarm
+	inCron   atomic.Bool
+	probes   int           // keepalives without an answer; the watch alarm's
+	probeAt  time.Duration // when the last one was sent
+	pace     pace          // of the unfinished message; the watch alarm's
+	paced    int64         // when that message began
+	lastSent atomic.Int64  // nanoseconds since ep.start
+	partial  atomic.Int64  // when the unfinished message in the window began; 0: none
+	inside   atomic.Int64  // bytes that the conn cannot hand over yet
+	meter    meter         // the reader's
+	paused   atomic.Int64  // all pauses of a throttled session, the present one in full
 }
 
 // alarm is a timer whose stop waits for a run in progress.
@@ -158,7 +160,7 @@ func (tm *timers) onWatch() time.Duration {
 	busy := phase(c.phase.Load()).callback()
 	next := never
 	if l.idle > 0 {
-		quiet := now - time.Duration(max(c.lastRead.Load(), c.lastSent.Load(), c.handled.Load()))
+		quiet := now - time.Duration(max(c.lastRead.Load(), tm.lastSent.Load(), c.handled.Load()))
 		if busy {
 			quiet = 0
 		}
@@ -170,7 +172,7 @@ func (tm *timers) onWatch() time.Duration {
 	}
 	if l.messageTimeout > 0 {
 		var waited time.Duration
-		if since := c.partial.Load(); since != 0 && !busy {
+		if since := tm.partial.Load(); since != 0 && !busy {
 			waited = now - time.Duration(since)
 		}
 		if waited >= l.messageTimeout {
@@ -191,7 +193,7 @@ func (tm *timers) onWatch() time.Duration {
 		next = min(next, first-waited)
 	}
 	if rate := l.peer.MinRate; rate > 0 {
-		began := c.partial.Load()
+		began := tm.partial.Load()
 		if began == 0 || began != tm.paced || busy {
 			tm.pace, tm.paced = pace{}, began
 		}
