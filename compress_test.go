@@ -385,7 +385,7 @@ func TestCompressedOnOpenSends(t *testing.T) {
 // Close flushes what was accepted, and the peer's end is a clean one.
 func TestCompressedCloseFlushes(t *testing.T) {
 	eachZipStream(t, zipAll, func(t *testing.T, tr transport, how getty.Compression) {
-		const lines = 2000
+		const lines = 500
 		text := strings.Repeat("flush me ", 20)
 		closing := funcs{Message: func(s *session, _ string) error {
 			for range lines {

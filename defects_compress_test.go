@@ -180,7 +180,7 @@ func TestD43ABombIsExpandedAsItIsTaken(t *testing.T) {
 				close(seen)
 				hold.wait()
 			}
-			return nil
+			return errors.New("enough")
 		}}
 		nc := zipServe(t, tr, r, zipConfig(how))
 		z := getty.NewZipStream(how)

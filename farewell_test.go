@@ -307,7 +307,9 @@ func TestRetireOfAnEndedSession(t *testing.T) {
 				retired <- where
 			}
 		}
-		c = pooled(t, url, funcs{Close: func(s *session, _ error) { say("OnClose", c.Retire(s)) }}, quick(2))
+		cfg := quick(2)
+		cfg.Spread = time.Millisecond
+		c = pooled(t, url, funcs{Close: func(s *session, _ error) { say("OnClose", c.Retire(s)) }}, cfg)
 		c.Reconnect = func(s *session, _ error) bool {
 			for range 3 {
 				say("Reconnect", c.Retire(s))

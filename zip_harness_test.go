@@ -128,15 +128,15 @@ func zipServe(t testing.TB, tr transport, events getty.EventListener[string], cf
 // zipTexts are lines that compress well, badly, and not at all.
 func zipTexts() []string {
 	dice := rand.New(rand.NewPCG(7, 7))
-	noise := make([]byte, 300<<10)
+	noise := make([]byte, 100<<10)
 	for i := range noise {
 		for noise[i] = '\n'; noise[i] == '\n'; {
 			noise[i] = byte(dice.Uint32())
 		}
 	}
 	var words strings.Builder
-	for words.Len() < 200<<10 {
+	for words.Len() < 100<<10 {
 		_, _ = fmt.Fprintf(&words, "%d words ", dice.IntN(500))
 	}
-	return []string{"", "x", "hello", strings.Repeat("again ", 20), string(noise), words.String(), strings.Repeat("0", 900<<10), string(noise[:1000])}
+	return []string{"", "x", "hello", strings.Repeat("again ", 20), string(noise), words.String(), strings.Repeat("0", 300<<10), string(noise[:1000])}
 }

@@ -25,8 +25,9 @@ var (
 	systems   = []string{"linux", "darwin", "windows", "freebsd"}
 	linuxOnly = []string{"bench", "faults", "scripts", "soak"}
 
-	// timeouts are those of the tests of single modules. The consumers are downloaded and compiled by their tests.
-	timeouts = map[string]time.Duration{"compat/consumers": 20 * time.Minute}
+	// timeouts are those of the tests of single modules. The root has the most of them; the consumers are downloaded and
+	// compiled by their tests.
+	timeouts = map[string]time.Duration{".": 12 * time.Minute, "compat/consumers": 20 * time.Minute}
 )
 
 // steps has the quick ones first.
