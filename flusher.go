@@ -19,7 +19,7 @@ type flusher struct {
 
 	mu   sync.Mutex
 	due  []*core // entered since the last tick
-	last []*core // of the last tick, to be used again
+	last []*core // empty, of an earlier tick, to be used again
 	t    *time.Timer
 }
 
@@ -41,19 +41,30 @@ func (f *flusher) enter(c *core) {
 
 func (f *flusher) tick() {
 	defer f.g.done()
-	f.mu.Lock()
-	due := f.due
-	f.due = f.last[:0]
-	f.mu.Unlock()
+	due := f.take()
 	for _, c := range due {
 		if !c.overdue() {
 			f.enter(c)
 		}
 	}
+	f.giveBack(due)
+}
+
+// take returns those that have entered. The list is the caller's until giveBack:
+// ticks may overlap.
+func (f *flusher) take() []*core {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	due := f.due
+	f.due, f.last = f.last, nil
+	return due
+}
+
+func (f *flusher) giveBack(due []*core) {
 	clear(due)
 	f.mu.Lock()
-	f.last = due
-	f.mu.Unlock()
+	defer f.mu.Unlock()
+	f.last = due[:0]
 }
 
 // overdue leaves what was collected to the drainer, so that no session waits for
