@@ -91,7 +91,10 @@ func (c *core) readAll() error {
 // middle of a message.
 func (c *core) nothingYet(part bool, got int) {
 	c.touchRead()
-	if c.lim.peer.MinRate > 0 && c.timers != nil {
+	if c.timers == nil { // nor are there any before OnOpen
+		return
+	}
+	if c.lim.peer.MinRate > 0 {
 		c.timers.inside.Store(int64(got))
 	}
 	switch {
