@@ -60,8 +60,10 @@ func (b *bench) quiet() error {
 	b.section("Quiet connections beside a saturated server", `Closed loop as above. Besides, ten connections send a
 message each 5 ms, one at a time: p50 and p99 are the times to their answers.`)
 	return b.cells("quiet", b.pick([]cell{
-		{Conns: 100, Body: 64, Depth: 1, Quiet: 10}, {Conns: 100, Body: 64, Depth: 16, Quiet: 10},
-		{Conns: 1000, Body: 64, Depth: 1, Quiet: 10}, {Conns: 1000, Body: 64, Depth: 16, Quiet: 10},
+		{Conns: 100, Body: 64, Depth: 1, Quiet: 10},
+		{Conns: 100, Body: 64, Depth: 16, Quiet: 10},
+		{Conns: 1000, Body: 64, Depth: 1, Quiet: 10},
+		{Conns: 1000, Body: 64, Depth: 16, Quiet: 10},
 	}), b.tcpContenders(), func(cell, map[string][]sample) {})
 }
 
