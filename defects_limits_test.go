@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"os"
 	"slices"
@@ -165,6 +166,20 @@ func TestD54MessageTimeout(t *testing.T) {
 		}
 		if _, err := io.ReadAll(nc); errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Fatal("the conn was left open")
+		}
+	})
+}
+
+// A limit that is never reached needs no timer.
+func TestMessageTimeoutOfForever(t *testing.T) {
+	eachTransport(t, func(t *testing.T, tr transport) {
+		r := record()
+		_, nc := accepted(t, tr, r, getty.Config{MessageTimeout: math.MaxInt64, IdleTimeout: math.MaxInt64}, nil)
+		for _, tt := range []struct{ data, want string }{{"one\nt", "one"}, {"wo\n", "two"}} {
+			write(t, nc, tt.data)
+			if m := receive(t, r.messages, "message"); m != tt.want {
+				t.Fatalf("the message is %q, want %q", m, tt.want)
+			}
 		}
 	})
 }

@@ -140,7 +140,7 @@ func (c *core) handle() (err error) {
 			err = c.handOver(ex)
 		}
 	}
-	if c.lim.messageTimeout > 0 || c.lim.peer.MinRate > 0 {
+	if c.timers != nil && (c.lim.messageTimeout > 0 || c.lim.peer.MinRate > 0) {
 		c.notePartial(c.msgsIn.Load() != had)
 	}
 	if c.timers != nil || c.is(stateMuted) {
