@@ -68,10 +68,12 @@ func (f *flusher) giveBack(due []*core) {
 }
 
 // overdue leaves what was collected to the drainer, so that no session waits for
-// another one's write. It reports false if it has to be called again: somebody
-// is in the middle of a send, and nothing of this one may hold up the others.
+// another one's write. It reports false if it has to be called again: somebody is
+// in the middle of a send, who takes it along, and nothing of this one may hold up
+// the others.
 func (c *core) overdue() bool {
 	if !c.mu.TryLock() {
+		c.collect.Store(false)
 		return false
 	}
 	defer c.mu.Unlock()

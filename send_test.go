@@ -338,6 +338,54 @@ func TestCollectedSendsWaitForNoOtherSession(t *testing.T) {
 	})
 }
 
+// busyLine is codec.Line whose Append takes a while, under the session's lock.
+type busyLine struct{ codec.Line }
+
+func (c busyLine) Append(dst []byte, line string) ([]byte, error) {
+	time.Sleep(2 * time.Millisecond)
+	return c.Line.Append(dst, line)
+}
+
+// Collected sends leave although other senders hardly let go of the session's lock.
+func TestCollectedSendsLeaveAmongBusySenders(t *testing.T) {
+	eachTransport(t, func(t *testing.T, tr transport) {
+		arrived, sent := make(chan struct{}), new(atomic.Int64)
+		r := record()
+		r.onMessage = func(s *session, m string) error {
+			if m == "last" {
+				return nil
+			}
+			var senders sync.WaitGroup
+			defer senders.Wait()
+			for range 2 {
+				senders.Go(func() {
+					for s.Send("busy") == nil {
+						select {
+						case <-arrived:
+							return
+						default:
+							sent.Add(1)
+						}
+					}
+				})
+			}
+			<-arrived
+			return nil
+		}
+		_, nc := accepted(t, tr, r, getty.Config{}, func(_ *session, u *setup) error {
+			u.Codec = busyLine{}
+			return nil
+		})
+		write(t, nc, "first\nlast\n")
+		_, err := io.ReadFull(nc, make([]byte, 1))
+		close(arrived)
+		must(t, err)
+		if n, most := sent.Load(), int64(100); n > most {
+			t.Errorf("after %d sends, want at most %d", n, most)
+		}
+	})
+}
+
 func TestFlushWritesWhatIsCollected(t *testing.T) {
 	inVirtualStream(t, func(t *testing.T, v *virtual) {
 		r := record()
