@@ -12,6 +12,8 @@ import (
 	"net"
 	"testing"
 	"time"
+
+	"github.com/getty-net/getty/codec"
 )
 
 // deafOwner lets nothing leave.
@@ -57,5 +59,27 @@ func TestTLSControlIsBounded(t *testing.T) {
 			t.Errorf("with %d bytes the error is %v, want %v", c.shim.collected(), err, tt.want)
 		}
 		in.release()
+	}
+}
+
+// In the handshake the goroutine that runs it is the writer: nobody else's bytes
+// may meet its.
+func TestTLSControlWaitsForTheHandshake(t *testing.T) {
+	ep := new(endpoint)
+	if err := ep.init(Config{}, "Config"); err != nil {
+		t.Fatal(err)
+	}
+	sink := new(sinkConn)
+	s := newSession(ep, "wss", sink, codec.Raw{}, NopEvents[[]byte]{})
+	s.controlPending()
+	if sink.writes != 0 {
+		t.Error("it leaves in the handshake")
+	}
+	if !s.opening() {
+		t.Fatal("it does not open")
+	}
+	s.controlPending()
+	if sink.writes != 1 {
+		t.Errorf("%d writes once the session is open, want one", sink.writes)
 	}
 }

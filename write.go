@@ -243,10 +243,11 @@ func (c *core) wakeQuiet() {
 }
 
 // controlPending is called by a conn that has bytes of its own to send, such as
-// TLS's answer to a key update.
+// TLS's answer to a key update. Before the session is open they wait for the
+// handshake's next write, which must not meet another writer.
 func (c *core) controlPending() {
 	c.mu.Lock()
-	c.control = !c.halved
+	c.control = c.seen && !c.halved
 	c.mu.Unlock()
 	_ = c.flush()
 }
