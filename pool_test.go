@@ -8,9 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -184,17 +182,7 @@ func TestG7NothingRunsForAFullPool(t *testing.T) {
 	})
 }
 
-// poolGoroutines counts the goroutines that run for pools.
-func poolGoroutines() int {
-	buf := make([]byte, 1<<20)
-	n := 0
-	for g := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
-		if strings.Contains(g, "getty.(*pool)") {
-			n++
-		}
-	}
-	return n
-}
+func poolGoroutines() int { return goroutines("getty.(*pool)") }
 
 func TestSessionsAreHandedOutInTurn(t *testing.T) {
 	eachTransport(t, func(t *testing.T, tr transport) {

@@ -130,12 +130,12 @@ func TestD49BusyWorkersAddNoGoroutinesAndStopReading(t *testing.T) {
 			write(t, nc, "busy\n")
 		}
 		synctest.Wait()
-		before := runtime.NumGoroutine()
+		before := goroutines("synctest bubble") // not the runtime's own
 		for _, nc := range peers[workers:] {
 			write(t, nc, "waits\n")
 		}
 		synctest.Wait()
-		if got := runtime.NumGoroutine(); got > before {
+		if got := goroutines("synctest bubble"); got > before {
 			t.Errorf("%d goroutines while all workers are busy, %d before", got, before)
 		}
 		if len(r.messages) != workers {
