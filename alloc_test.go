@@ -14,7 +14,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"runtime"
+	"sync"
 	"testing"
 
 	"github.com/getty-net/getty"
@@ -106,10 +106,15 @@ func exchange(t *testing.T, nc net.Conn, batch int) {
 
 // allocations starts a server of the []byte echo and a peer process, and
 // returns what was allocated here while that did its n pieces of work.
-func allocations(t *testing.T, tr transport, work string, n int, settled func(getty.Stats) bool) float64 {
+func allocations(t *testing.T, tr transport, work string, n int) float64 {
 	t.Helper()
 	events := getty.EventFuncs[[]byte]{
 		Message: func(s *getty.Session[[]byte], m []byte) error { return s.Send(m) },
+	}
+	var open sync.WaitGroup // waited for without looking again and again, which would allocate
+	if work == "sessions" {
+		open.Add(n/4 + n)
+		events.Close = func(*getty.Session[[]byte], error) { open.Done() }
 	}
 	srv, err := getty.NewServer(codec.LengthField{}, events, getty.Config{TLS: serverTLS()})
 	must(t, err)
@@ -126,15 +131,10 @@ func allocations(t *testing.T, tr transport, work string, n int, settled func(ge
 	out := bufio.NewReader(pipe)
 
 	wantLine(t, out, "ready")
-	for !settled(srv.Stats()) {
-		runtime.Gosched()
-	}
 	before := mallocs()
 	say(t, in, "go")
 	wantLine(t, out, "done")
-	for !settled(srv.Stats()) {
-		runtime.Gosched()
-	}
+	returns(t, "the end of all sessions", open.Wait)
 	made := mallocs() - before
 	say(t, in, "end")
 	must(t, cmd.Wait())
@@ -162,7 +162,7 @@ func TestAllocEchoPerMessage(t *testing.T) {
 	for _, work := range []string{"single", "pipelined"} {
 		t.Run(work, func(t *testing.T) {
 			eachTransport(t, func(t *testing.T, tr transport) {
-				got := allocations(t, tr, work, messages, func(getty.Stats) bool { return true })
+				got := allocations(t, tr, work, messages)
 				t.Logf("%.4f allocations per message", got)
 				if want := records[work+"/"+tr.name]; got > want+0.01 {
 					t.Errorf("%.4f allocations per message, want %.4f", got, want)
@@ -177,9 +177,7 @@ func TestAllocPerSession(t *testing.T) {
 	// Of the handshake more than of anything else, and that is crypto/tls's.
 	most := map[string]float64{"tls": 1000, "ws": 100, "wss": 1100}
 	eachTransport(t, func(t *testing.T, tr transport) {
-		got := allocations(t, tr, "sessions", sessions, func(st getty.Stats) bool {
-			return st.Closed == st.Opened && st.Opened >= sessions/4
-		})
+		got := allocations(t, tr, "sessions", sessions)
 		t.Logf("%.1f allocations per session", got)
 		want, special := most[tr.name]
 		if !special {
