@@ -3,9 +3,6 @@
 package getty_test
 
 import (
-	"errors"
-	"log/slog"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -21,13 +18,7 @@ func TestD50UDPMessagesStayUntilOnMessageReturns(t *testing.T) {
 	for _, x := range executors {
 		t.Run(x.name, func(t *testing.T) {
 			events := getty.EventFuncs[[]byte]{Message: func(s *getty.Session[[]byte], m []byte) error {
-				kept := string(m)
-				for range 3 { // meanwhile more arrives, and other sessions read
-					runtime.Gosched()
-				}
-				if string(m) != kept || strings.Count(kept, kept[:1]) != len(kept) {
-					t.Errorf("message of %d bytes changed while OnMessage had it", len(m))
-				}
+				wantKept(t, m)
 				return s.Send(m[:1])
 			}}
 			srv, err := getty.NewServer(codec.Raw{}, events, x.cfg(t))
@@ -97,18 +88,10 @@ func TestD53UDPPayloadsAreNeverLogged(t *testing.T) {
 	const secret = "hunter2"
 	var log logged
 	r := record()
-	r.onMessage = func(s *session, m string) error {
-		switch {
-		case strings.HasPrefix(m, "panic"):
-			panic("a listener's own words")
-		case strings.HasPrefix(m, "error"):
-			return errors.New("a listener's own words")
-		}
-		return s.Send(m)
-	}
+	r.onMessage = echoOrFail
 	cfg := getty.Config{
 		MaxMessageSize: 100, UDP: getty.UDP{MaxPacketSize: 200},
-		Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Logger: log.logger(),
 	}
 	srv, url := udpServe(t, r, cfg)
 	for _, end := range []string{"error ", "panic "} {

@@ -124,23 +124,31 @@ func (l *logged) text() string {
 	return l.buf.String()
 }
 
+// logger is one of all levels.
+func (l *logged) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+// echoOrFail is an OnMessage that fails when it is asked to.
+func echoOrFail(s *session, m string) error {
+	switch {
+	case strings.HasPrefix(m, "panic"):
+		panic("a listener's own words")
+	case strings.HasPrefix(m, "error"):
+		return errors.New("a listener's own words")
+	}
+	return s.Send(m)
+}
+
 func TestD53PayloadsAreNeverLoggedAndReturnedErrorsNeither(t *testing.T) {
 	const secret = "hunter2"
 	eachTransport(t, func(t *testing.T, tr transport) {
 		var log logged
 		r := record()
-		r.onMessage = func(s *session, m string) error {
-			switch {
-			case strings.HasPrefix(m, "panic"):
-				panic("a listener's own words")
-			case strings.HasPrefix(m, "error"):
-				return errors.New("a listener's own words")
-			}
-			return s.Send(m)
-		}
+		r.onMessage = echoOrFail
 		cfg := getty.Config{
 			MaxMessageSize: 100,
-			Logger:         slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+			Logger:         log.logger(),
 		}
 		srv, url := serve(t, tr, r, cfg, nil)
 		for _, line := range []string{"fine " + secret, "error " + secret, "panic " + secret, strings.Repeat(secret, 100), secret} {

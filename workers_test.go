@@ -153,6 +153,18 @@ func TestD49BusyWorkersAddNoGoroutinesAndStopReading(t *testing.T) {
 	})
 }
 
+// wantKept fails if m, which repeats one letter, is not what it was at first, and
+// a while later.
+func wantKept(t testing.TB, m []byte) {
+	kept := string(m)
+	for range 3 { // meanwhile more arrives, and other sessions read
+		runtime.Gosched()
+	}
+	if string(m) != kept || strings.Count(kept, kept[:1]) != len(kept) {
+		t.Errorf("message of %d bytes changed while OnMessage had it", len(m))
+	}
+}
+
 func TestD50MessagesStayUntilOnMessageReturns(t *testing.T) {
 	for _, x := range executors {
 		t.Run(x.name, func(t *testing.T) {
@@ -160,13 +172,7 @@ func TestD50MessagesStayUntilOnMessageReturns(t *testing.T) {
 				const n = 200
 				done := make(chan struct{}, n)
 				events := getty.EventFuncs[[]byte]{Message: func(_ *getty.Session[[]byte], m []byte) error {
-					kept := string(m)
-					for range 3 { // meanwhile more arrives, and other sessions read
-						runtime.Gosched()
-					}
-					if string(m) != kept || strings.Count(kept, kept[:1]) != len(kept) {
-						t.Errorf("message of %d bytes changed while OnMessage had it", len(m))
-					}
+					wantKept(t, m)
 					done <- struct{}{}
 					return nil
 				}}
