@@ -91,19 +91,10 @@ func (c *core) readAll() error {
 // middle of a message.
 func (c *core) nothingYet(part bool, got int) {
 	c.touchRead()
-	if c.timers == nil { // nor are there any before OnOpen
-		return
-	}
-	if c.lim.peer.MinRate > 0 {
+	if c.lim.peer.MinRate > 0 && c.timers != nil {
 		c.timers.inside.Store(int64(got))
 	}
-	switch {
-	case c.lim.messageTimeout == 0 && c.lim.peer.MinRate == 0:
-	case part:
-		c.timers.partial.CompareAndSwap(0, c.lastRead.Load())
-	default:
-		c.notePartial(false)
-	}
+	c.notePartial(part, false)
 }
 
 // discard forgets what has arrived, but for one byte: with nothing held a conn
@@ -140,9 +131,7 @@ func (c *core) handle() (err error) {
 			err = c.handOver(ex)
 		}
 	}
-	if c.timers != nil && (c.lim.messageTimeout > 0 || c.lim.peer.MinRate > 0) {
-		c.notePartial(c.msgsIn.Load() != had)
-	}
+	c.notePartial(false, c.msgsIn.Load() != had)
 	if c.timers != nil || c.is(stateMuted) {
 		c.handled.Store(int64(c.ep.now()))
 	}
@@ -185,10 +174,13 @@ func (c *core) runBatch() error {
 	return err
 }
 
-// notePartial remembers since when a part of a message is waiting for its rest.
-func (c *core) notePartial(progress bool) {
+// notePartial remembers since when a part of a message is waiting for its rest,
+// in the window or, with below, where the conn holds it. It is called also before
+// OnOpen, when there are no timers, and of sessions that have other ones alone.
+func (c *core) notePartial(below, progress bool) {
 	switch {
-	case c.in.len() == 0 && (c.framing == nil || !c.framing.midway()):
+	case c.timers == nil || c.lim.messageTimeout == 0 && c.lim.peer.MinRate == 0:
+	case !below && c.in.len() == 0 && (c.framing == nil || !c.framing.midway()):
 		c.timers.partial.Store(0)
 	case progress || c.timers.partial.Load() == 0:
 		c.timers.partial.Store(int64(c.ep.now())) // not before the callbacks of this batch
