@@ -19,6 +19,10 @@ import (
 // down those who measure.
 const attackEnv = "GETTY_SOAK_ATTACK"
 
+// leftovers begins a command line: the program gets what others leave of the
+// processors. What hostile peers' own work costs is not the server's doing.
+var leftovers = []string{"chrt", "-i", "0"}
+
 // plan is what the hostile peers are told on their standard input.
 type plan struct {
 	URLs  []string
@@ -62,8 +66,7 @@ func startAttack(p plan) (stop func() ([]score, error), err error) {
 	if err != nil {
 		return nil, err
 	}
-	// What their own work costs is not the server's doing, so they get what others leave of the processors.
-	cmd := exec.Command("nice", "-n", "19", self) //nolint:gosec // this program
+	cmd := exec.Command(leftovers[0], append(leftovers[1:], self)...) //nolint:gosec // this program
 	cmd.Env = append(os.Environ(), attackEnv+"=1")
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()

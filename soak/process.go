@@ -24,13 +24,15 @@ type process struct {
 	answers *json.Decoder
 }
 
-// startServer starts the process; its Unix socket is at the given path.
-func startServer(socket string) (*process, error) {
+// startServer starts the process, after the given words of a command line; its
+// Unix socket is at the given path.
+func startServer(socket string, prefix ...string) (*process, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	p := &process{cmd: exec.Command(self)} //nolint:gosec // this program
+	words := append(prefix, self)
+	p := &process{cmd: exec.Command(words[0], words[1:]...)} //nolint:gosec // this program
 	p.cmd.Env = append(os.Environ(), serverEnv+"=1")
 	p.cmd.Stderr = os.Stderr
 	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
