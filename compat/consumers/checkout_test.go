@@ -26,8 +26,8 @@ type checkout struct {
 	dir string
 }
 
-// checkOut downloads and copies a consumer and has it use the drop-in, or the original if that was asked for.
-func (c consumer) checkOut(t *testing.T) checkout {
+// checkOut downloads and copies a consumer and has it use the drop-in, or the version of the original as the flag has it.
+func (c consumer) checkOut(t testing.TB, version string) checkout {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("takes minutes")
@@ -52,13 +52,13 @@ func (c consumer) checkOut(t *testing.T) checkout {
 	for module, dir := range c.standIns {
 		replace(module, filepath.Join("testdata", dir))
 	}
-	switch *original {
+	switch version {
 	case "":
 		replace("github.com/apache/dubbo-getty", "../dubbogetty")
 		replace("github.com/getty-net/getty", "../..")
 	case "required":
 	default:
-		edit = append(edit, "-require=github.com/apache/dubbo-getty@"+*original)
+		edit = append(edit, "-require=github.com/apache/dubbo-getty@"+version)
 	}
 	run(t, dir, "go", edit...)
 	return checkout{c, dir}
@@ -72,7 +72,7 @@ func (c checkout) args(verb string, more ...string) []string {
 }
 
 // build puts a program of ours from testdata into the checkout and returns the path of its binary.
-func (c checkout) build(t *testing.T, program string) string {
+func (c checkout) build(t testing.TB, program string) string {
 	t.Helper()
 	where := filepath.Join(c.dir, "getty-"+program)
 	if err := os.CopyFS(where, os.DirFS(filepath.Join("testdata", program))); err != nil {
@@ -84,7 +84,7 @@ func (c checkout) build(t *testing.T, program string) string {
 }
 
 // command is a program in a directory, outside of any workspace.
-func command(t *testing.T, dir, name string, args ...string) *exec.Cmd {
+func command(t testing.TB, dir, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(t.Context(), name, args...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "GOWORK=off", "PWD="+dir)
@@ -92,7 +92,7 @@ func command(t *testing.T, dir, name string, args ...string) *exec.Cmd {
 }
 
 // run returns the output of a command that must succeed.
-func run(t *testing.T, dir, name string, args ...string) []byte {
+func run(t testing.TB, dir, name string, args ...string) []byte {
 	t.Helper()
 	out, err := command(t, dir, name, args...).Output()
 	if err != nil {

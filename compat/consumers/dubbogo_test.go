@@ -24,7 +24,7 @@ var dubboGoSuites = []suite{
 
 func TestDubboGo(t *testing.T) {
 	t.Parallel()
-	c := dubboGo.checkOut(t)
+	c := dubboGo.checkOut(t, *original)
 	t.Run("tests", func(t *testing.T) { c.tests(t, dubboGoSuites) })
 	t.Run("tests with -race", func(t *testing.T) { c.tests(t, dubboGoSuites, "-race") })
 	t.Run("restarted provider", func(t *testing.T) { restartedProvider(t, c.build(t, "dubbo-echo")) })
@@ -43,26 +43,34 @@ type first struct {
 	After  time.Duration
 }
 
+// restarted is what restartedProvider has measured.
+type restarted struct {
+	before, afterwards outcome
+	cpu                time.Duration // of all processes, from their start to their end
+}
+
 // restartedProvider kills a provider between the calls of a consumer. Calls fail as long as there is none, and from the
-// first that succeeds again none does. It is not killed while it answers: then dubbo-go may dereference nil, in
-// Client.selectSession against resetRpcConn.
-func restartedProvider(t *testing.T, program string) {
+// first that succeeds again none does. It is not killed while it answers, and calls leave the consumer time to notice: dubbo-go
+// may dereference nil otherwise, in Client.selectSession against resetRpcConn.
+func restartedProvider(t testing.TB, program string) (r restarted) {
+	t.Helper()
 	const calls, workers = 6400, 64
 	address := freeAddress(t)
 	provider := start(t, nil, program, "-address", address, "-provide")
 	consumer := start(t, nil, program, "-address", address)
-	all := func(when string) {
+	all := func(when string) (o outcome) {
 		t.Helper()
-		var o outcome
 		consumer.ask(&o, "calls %d %d", calls, workers)
 		t.Logf("%s: %.0f calls/s, the slowest %v", when, o.Rate, o.Slowest)
 		if o.Good != calls {
 			complain(t, "%s: %d good, %d wrong, %d failed: %s", when, o.Good, o.Wrong, o.Failed, o.Error)
 		}
+		return o
 	}
-	all("before")
+	r.before = all("before")
 
-	provider.kill()
+	r.cpu += provider.kill()
+	time.Sleep(100 * time.Millisecond) // nothing of dubbo-go tells that it has noticed
 	var none outcome
 	consumer.ask(&none, "calls 2 1")
 	t.Logf("without a provider: %d of 2 failed: %s, the slowest %v", none.Failed, none.Error, none.Slowest)
@@ -70,9 +78,11 @@ func restartedProvider(t *testing.T, program string) {
 		complain(t, "%d calls succeed without a provider", none.Good)
 	}
 
-	start(t, nil, program, "-address", address, "-provide")
+	provider = start(t, nil, program, "-address", address, "-provide")
 	var again first
 	consumer.ask(&again, "until")
 	t.Logf("the first good call %v after the provider came back, %d failed", again.After, again.Failed)
-	all("afterwards")
+	r.afterwards = all("afterwards")
+	r.cpu += provider.kill() + consumer.kill()
+	return r
 }

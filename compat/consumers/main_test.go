@@ -14,7 +14,7 @@ var original = flag.String("original", "", "run on dubbo-getty instead of the dr
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // complain fails the test, or only tells when it is the original that is being tried.
-func complain(t *testing.T, format string, args ...any) {
+func complain(t testing.TB, format string, args ...any) {
 	t.Helper()
 	if *original != "" {
 		t.Logf("original: "+format, args...)

@@ -17,7 +17,7 @@ import (
 // process is a running program of ours, which is asked on its standard input and answers on its standard output, in
 // lines that begin with "> ".
 type process struct {
-	t       *testing.T
+	t       testing.TB
 	cmd     *exec.Cmd
 	in      io.WriteCloser
 	answers chan string
@@ -25,7 +25,7 @@ type process struct {
 
 // start starts a program and waits for its first answer. It is killed at the end of the test. env is added to the
 // environment.
-func start(t *testing.T, env []string, name string, args ...string) *process {
+func start(t testing.TB, env []string, name string, args ...string) *process {
 	t.Helper()
 	p := &process{t: t, cmd: command(t, t.TempDir(), name, args...), answers: make(chan string, 16)}
 	p.cmd.Env = append(p.cmd.Env, env...)
@@ -46,20 +46,20 @@ func start(t *testing.T, env []string, name string, args ...string) *process {
 			}
 		}
 	}()
-	t.Cleanup(p.kill)
+	t.Cleanup(func() { p.kill() })
 	p.answer()
 	return p
 }
 
-// kill ends the process as a crash does.
-func (p *process) kill() {
-	if p.cmd.ProcessState != nil {
-		return
+// kill ends the process as a crash does, and tells how much CPU time it has used.
+func (p *process) kill() time.Duration {
+	if p.cmd.ProcessState == nil {
+		_ = p.cmd.Process.Kill()
+		for range p.answers { // until its output has ended
+		}
+		_ = p.cmd.Wait()
 	}
-	_ = p.cmd.Process.Kill()
-	for range p.answers { // until its output has ended
-	}
-	_ = p.cmd.Wait()
+	return p.cmd.ProcessState.UserTime() + p.cmd.ProcessState.SystemTime()
 }
 
 // answer waits for the next answer.
@@ -90,7 +90,7 @@ func (p *process) ask(result any, format string, args ...any) {
 }
 
 // freeAddress is an address of the loopback on which nobody listens.
-func freeAddress(t *testing.T) string {
+func freeAddress(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -20,7 +20,7 @@ var seataGoSuites = []suite{
 
 func TestSeataGo(t *testing.T) {
 	t.Parallel()
-	c := seataGo.checkOut(t)
+	c := seataGo.checkOut(t, *original)
 	t.Run("tests", func(t *testing.T) { c.tests(t, seataGoSuites) })
 	t.Run("tests with -race", func(t *testing.T) { c.tests(t, seataGoSuites, "-race") })
 	t.Run("restarted coordinator", func(t *testing.T) {
