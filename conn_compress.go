@@ -126,11 +126,16 @@ func (c *compressConn) discard() error {
 }
 
 // expand takes out of src what it can, until in is full. Each step gives no more
-// than in has room for, so a small input never becomes more than that at once.
+// than in has room for, so a small input never becomes more than that at once,
+// and what expands a lot is looked at before there is much of it.
 func (c *compressConn) expand(in *window, full int) {
-	for c.drained = false; in.len() < full; {
-		out, used, err := c.exp.expand(in.space(), c.src.bytes())
+	const step, ratio = 64 << 10, 16
+	had, taken := in.len(), 0
+	for c.drained = false; in.len() < full && in.len()-had <= ratio*taken; {
+		room := in.space()
+		out, used, err := c.exp.expand(room[:min(len(room), step)], c.src.bytes())
 		c.src.used(used)
+		taken += used
 		if out > 0 {
 			in.filled(out)
 		}

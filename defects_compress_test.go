@@ -168,6 +168,25 @@ func TestD43ABombIsNoLargerThanTheLimit(t *testing.T) {
 	})
 }
 
+// What expands a lot is looked at before there is much of it: here that a message is too long.
+func TestD43ABombIsLookedAtEarly(t *testing.T) {
+	eachZip(t, zipAll, func(t *testing.T, how getty.Compression) {
+		bomb := zipBomb(t, how)
+		eachStream(t, func(t *testing.T, tr transport) {
+			r := record()
+			cfg := zipConfig(how)
+			cfg.MaxMessageSize, cfg.CloseTimeout = 1<<10, time.Millisecond
+			nc := zipServe(t, tr, r, cfg)
+			s := receive(t, r.opened, "OnOpen")
+			_, _ = nc.Conn.Write(bomb)
+			wantEnd(t, r, getty.ErrMessageTooLong)
+			if got := s.Stats().BytesIn; got > 64<<10 {
+				t.Errorf("%d KiB became %d KiB for a message of 1 KiB", len(bomb)>>10, got>>10)
+			}
+		})
+	})
+}
+
 // The same for a session that takes the messages, which are small, slowly: what
 // has not been taken stays compressed.
 func TestD43ABombIsExpandedAsItIsTaken(t *testing.T) {

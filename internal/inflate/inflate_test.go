@@ -29,10 +29,15 @@ func plaintexts() map[string][]byte {
 	for len(words) < 150<<10 {
 		words = fmt.Appendf(words, "%s %d, ", []string{"session", "conn", "message", "frame"}[dice.IntN(4)], dice.IntN(1000))
 	}
+	var runs []byte // of all lengths, one letter each
+	for n := range 600 {
+		runs = append(runs, bytes.Repeat([]byte{byte(n)}, n)...)
+	}
 	far := bytes.Clone(noise[:32<<10])
 	return map[string][]byte{
 		"nothing": nil, "byte": {'x'}, "noise": noise, "words": words,
 		"zeros": make([]byte, 300<<10), "far": append(far, far...), "short": []byte("hello, hello, hello"),
+		"runs": runs,
 	}
 }
 

@@ -2,6 +2,8 @@
 
 package inflate
 
+import "encoding/binary"
+
 // expand decodes the symbols of a block.
 func (d *Decoder) expand(b *bitReader) (more bool, err error) {
 	buf, w := d.buf.B, d.w
@@ -66,6 +68,12 @@ func lacking(size, n uint) error {
 
 // repeat copies length bytes from dist bytes before w to w, which may overlap.
 func repeat(buf []byte, w, dist, length int) int {
+	if dist == 1 { // a run, which text that expands the most consists of
+		for run := uint64(buf[w-1]) * 0x0101010101010101; length >= 8; length -= 8 {
+			binary.LittleEndian.PutUint64(buf[w:], run)
+			w += 8
+		}
+	}
 	for from := w - dist; length > 0; {
 		n := copy(buf[w:w+length], buf[from:w])
 		w += n
