@@ -49,8 +49,13 @@ func (u *Setup[M]) SetKeepalive(msg M) error {
 
 // configure runs the user's Configure and takes over what it chose.
 func (s *Session[M]) configure() error {
-	if err := s.runHook(); err != nil || !s.opens {
-		return err
+	if s.hook != nil { // asked here: with its settings runHook takes a larger stack
+		if err := s.runHook(); err != nil {
+			return err
+		}
+	}
+	if !s.opens {
+		return nil
 	}
 	err := s.opensWith()
 	if err != nil {
@@ -60,9 +65,6 @@ func (s *Session[M]) configure() error {
 }
 
 func (s *Session[M]) runHook() error {
-	if s.hook == nil {
-		return nil
-	}
 	l := s.lim
 	u := Setup[M]{
 		Codec: s.codec, Events: s.events,
