@@ -29,7 +29,7 @@ import (
 // kind is one reason to refuse.
 type kind struct {
 	name  string
-	url   string // tcp if empty
+	url   string // tcp if empty; tls gets a certificate
 	cfg   func() getty.Config
 	holds bool   // a session that is let in is held meanwhile
 	sends []byte // by each attempt
@@ -63,11 +63,9 @@ var kinds = []kind{
 	{name: "byte rate", sends: append([]byte{0, 0, 0x80, 0}, make([]byte, 32<<10)...), cfg: func() getty.Config {
 		return getty.Config{Limits: getty.Limits{Bytes: getty.Rate{PerSecond: 16 << 10}}}
 	}},
-	{name: "garbage instead of TLS", url: "tls://127.0.0.1:0", sends: []byte("garbage, and enough of it"), cfg: withCertificate},
+	{name: "garbage instead of TLS", url: "tls://127.0.0.1:0", sends: []byte("garbage, and enough of it"), cfg: func() getty.Config { return getty.Config{} }},
 	{name: "a TLS handshake that stays unfinished", url: "tls://127.0.0.1:0", sends: []byte{22, 3, 1, 2, 0, 1}, cfg: func() getty.Config {
-		cfg := withCertificate()
-		cfg.HandshakeTimeout = time.Millisecond
-		return cfg
+		return getty.Config{HandshakeTimeout: time.Millisecond}
 	}},
 	{
 		name: "garbage instead of a WebSocket handshake", url: "ws://127.0.0.1:0",
@@ -94,19 +92,19 @@ func bomb(announced uint32) []byte {
 	return b.Bytes()
 }
 
-func withCertificate() getty.Config {
+func selfSigned() (*tls.Config, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		panic(err)
+		return nil, err
 	}
 	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
 	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &key.PublicKey, key)
 	if err != nil {
-		panic(err)
+		return nil, err
 	}
-	return getty.Config{TLS: &tls.Config{
+	return &tls.Config{
 		MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},
-	}}
+	}, nil
 }
 
 // serve runs the server of a kind until its standard input ends, and says how much CPU time it has used when asked.
@@ -115,13 +113,19 @@ func serve(name string) error {
 		if k.name != name {
 			continue
 		}
-		srv, err := getty.NewServer(codec.LengthField{LengthSize: 4}, getty.NopEvents[[]byte]{}, k.cfg())
-		if err != nil {
-			return err
-		}
-		url := k.url
+		url, cfg := k.url, k.cfg()
 		if url == "" {
 			url = "tcp://127.0.0.1:0"
+		}
+		if strings.HasPrefix(url, "tls") {
+			var err error
+			if cfg.TLS, err = selfSigned(); err != nil {
+				return err
+			}
+		}
+		srv, err := getty.NewServer(codec.LengthField{LengthSize: 4}, getty.NopEvents[[]byte]{}, cfg)
+		if err != nil {
+			return err
 		}
 		if err := srv.Listen(url); err != nil {
 			return err

@@ -25,9 +25,12 @@ import (
 
 const (
 	rounds   = 5
-	attempts = 1000 // in a round
-	peers    = 4    // at once
+	attempts = 1024 // in a round
 )
+
+// peers are how many attempts there are at once: so few that each wakes the
+// server, and a flood.
+var peers = [...]int{4, 64}
 
 func main() {
 	if err := run(os.Args[1:]); err != nil {
@@ -42,23 +45,27 @@ func run(args []string) error {
 	}
 	fmt.Printf("%s, %d CPUs, %s: median of %d rounds of %d attempts, µs of CPU for each\n\n",
 		runtime.Version(), runtime.NumCPU(), time.Now().Format(time.DateOnly), rounds, attempts)
-	fmt.Println("| refusal | server | peer | peer / server |")
-	fmt.Println("|---|--:|--:|--:|")
+	fmt.Printf("| refusal | server, %d at once | peer | peer / server | server, %d at once | peer | peer / server |\n", peers[0], peers[1])
+	fmt.Println("|---|--:|--:|--:|--:|--:|--:|")
 	for _, k := range kinds {
 		if len(args) == 1 && !strings.Contains(k.name, args[0]) {
 			continue
 		}
-		server, peer, err := measure(k)
-		if err != nil {
-			return fmt.Errorf("%s: %w", k.name, err)
+		fmt.Printf("| %s |", k.name)
+		for _, n := range peers {
+			server, peer, err := measure(k, n)
+			if err != nil {
+				return fmt.Errorf("%s: %w", k.name, err)
+			}
+			fmt.Printf(" %.0f | %.0f | %.1f |", server, peer, peer/server)
 		}
-		fmt.Printf("| %s | %.0f | %.0f | %.1f |\n", k.name, server, peer, peer/server)
+		fmt.Println()
 	}
 	return nil
 }
 
-// measure returns the medians in microseconds.
-func measure(k kind) (server, peer float64, err error) {
+// measure returns the medians in microseconds, with so many peers at once.
+func measure(k kind, peers int) (server, peer float64, err error) {
 	cmd := exec.Command("/proc/self/exe", "-serve", k.name)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
@@ -100,7 +107,7 @@ func measure(k kind) (server, peer float64, err error) {
 		if err != nil {
 			return 0, 0, err
 		}
-		if err := attack(addr, k.sends); err != nil {
+		if err := attack(addr, k.sends, peers); err != nil {
 			return 0, 0, err
 		}
 		s1, p1, err := cpu()
@@ -152,10 +159,10 @@ func median(x []float64) float64 {
 }
 
 // attack connects again and again, sends, and waits for the end of each connection.
-func attack(addr string, sends []byte) error {
+func attack(addr string, sends []byte, peers int) error {
 	var wg sync.WaitGroup
 	errs := make([]error, peers)
-	for i := range peers {
+	for i := range errs {
 		wg.Go(func() {
 			sink := make([]byte, 4<<10)
 			for range attempts / peers {
