@@ -51,6 +51,7 @@ type Decoder struct {
 	left  int  // bytes left of a stored block
 	codes *codes
 	own   *codes // codes, if they are to be given back
+	err   error  // of the stream, returned when what came before has been handed out
 }
 
 // Expand fills dst from what is inside and from src. It returns how many bytes
@@ -66,11 +67,14 @@ func (d *Decoder) Expand(dst, src []byte) (out, used int, err error) {
 			out += n
 			d.r += n
 		}
-		if d.r < d.w || !more || err != nil {
-			return out, used, err
+		switch {
+		case d.r < d.w:
+			return out, used, nil
+		case !more || d.err != nil:
+			return out, used, d.err
 		}
 		var n int
-		n, more, err = d.advance(src[used:])
+		n, more, d.err = d.advance(src[used:])
 		used += n
 	}
 }

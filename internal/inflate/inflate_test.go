@@ -106,6 +106,28 @@ func TestExpand(t *testing.T) {
 	}
 }
 
+// What comes before corrupt bytes is handed out, however little room there is.
+func TestErrorsComeLast(t *testing.T) {
+	p := plaintexts()["words"][:8000]
+	data := deflated(t, p, flate.BestSpeed)
+	data = append(data[:len(data)-5], 0x07) // a block of a type that there is not, in place of the last, which is empty
+	for _, room := range []int{1, 100, 4096, 1 << 20} {
+		var d inflate.Decoder
+		var got []byte
+		dst := make([]byte, room)
+		for src := data; ; {
+			n, used, err := d.Expand(dst, src)
+			got, src = append(got, dst[:n]...), src[used:]
+			if err != nil {
+				break
+			}
+		}
+		if !bytes.Equal(got, p) {
+			t.Errorf("with room for %d, %d bytes of %d come before the error", room, len(got), len(p))
+		}
+	}
+}
+
 func TestByteByByte(t *testing.T) {
 	p := plaintexts()["words"][:20_000]
 	var d inflate.Decoder
