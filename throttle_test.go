@@ -148,3 +148,18 @@ func TestLimitsOfTimeStandStillInAPause(t *testing.T) {
 		v.wantEndAt(t, r, begin+5*time.Second, getty.ErrFirstMessage)
 	})
 }
+
+// Nor is a message slow whose bytes nobody reads meanwhile.
+func TestMinRateStandsStillInAPause(t *testing.T) {
+	inVirtualStream(t, func(t *testing.T, v *virtual) {
+		r := record()
+		v.serve(t, r, getty.Config{
+			Limits: getty.Limits{MinRate: 50, Bytes: getty.Rate{PerSecond: 100}, Throttle: true},
+		}, nil)
+		nc := v.dial(t)
+		write(t, nc, strings.Repeat(strings.Repeat("x", 99)+"\n", 20)+"part") // a pause of 19 s
+		time.Sleep(20 * time.Second)
+		wantOpen(t, r)
+		v.wantEndAt(t, r, v.since()+5*time.Second, getty.ErrMessageTimeout)
+	})
+}

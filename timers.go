@@ -194,10 +194,11 @@ func (tm *timers) onWatch() time.Duration {
 	}
 	if rate := l.peer.MinRate; rate > 0 {
 		began := tm.partial.Load()
-		if began == 0 || began != tm.paced || busy {
+		unread := phase(c.phase.Load()) != phaseNone
+		if began == 0 || began != tm.paced || unread {
 			tm.pace, tm.paced = pace{}, began
 		}
-		if began != 0 && !busy && tm.pace.slow(c.bytesIn.Load()+tm.inside.Load(), rate, now) {
+		if began != 0 && !unread && tm.pace.slow(c.bytesIn.Load()+tm.inside.Load(), rate, now) {
 			c.cut(fmt.Errorf("%w: fewer than %d bytes a second", ErrMessageTimeout, rate))
 			return 0
 		}
