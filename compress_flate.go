@@ -77,7 +77,11 @@ func newInflater(raw bool) func() expander {
 	return func() expander { return &inflater{inflate.Decoder{Independent: !raw}} }
 }
 
-func (f *inflater) expand(dst, src []byte) (out, used int, err error) { return f.d.Expand(dst, src) }
-func (f *inflater) rest()                                             { f.d.Rest() }
-func (f *inflater) drop()                                             { f.d.Drop() }
-func (f *inflater) whole() bool                                       { return f.d.Whole() }
+// expand takes steps of a limited size, of which the ratio is looked at.
+func (f *inflater) expand(dst, src []byte) (out, used int, err error) {
+	return f.d.Expand(dst[:min(len(dst), pieceSize)], src)
+}
+
+func (f *inflater) rest()       { f.d.Rest() }
+func (f *inflater) drop()       { f.d.Drop() }
+func (f *inflater) whole() bool { return f.d.Whole() }

@@ -129,11 +129,10 @@ func (c *compressConn) discard() error {
 // than in has room for, so a small input never becomes more than that at once,
 // and what expands a lot is looked at before there is much of it.
 func (c *compressConn) expand(in *window, full int) {
-	const step, ratio = 64 << 10, 16
+	const ratio = 16
 	had, taken := in.len(), 0
 	for c.drained = false; in.len() < full && in.len()-had <= ratio*taken; {
-		room := in.space()
-		out, used, err := c.exp.expand(room[:min(len(room), step)], c.src.bytes())
+		out, used, err := c.exp.expand(in.space(), c.src.bytes())
 		c.src.used(used)
 		taken += used
 		if out > 0 {
@@ -171,10 +170,10 @@ func (c *compressConn) swells(in, out int) bool {
 	if c.format.ratio == 0 {
 		return false
 	}
-	if c.in += in; c.in > memory {
+	if in > 0 && c.in > memory { // what became of the last ones is counted by now
 		c.in, c.out = c.in/2, c.out/2
 	}
-	c.out += out
+	c.in, c.out = c.in+in, c.out+out
 	return int64(c.out) > freeExpansion+int64(c.in)*int64(c.format.ratio)
 }
 

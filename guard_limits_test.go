@@ -13,6 +13,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
+
 	"github.com/getty-net/getty"
 )
 
@@ -257,6 +259,28 @@ func TestMaxExpansion(t *testing.T) {
 			cfg.WebSocket.Deflate.Enabled = true
 			expands(t, tr, cfg, bomb)
 		})
+	})
+}
+
+// What cannot be compressed is no expansion, however large another encoder's frames are.
+func TestMaxExpansionOfLargeFrames(t *testing.T) {
+	eachStream(t, func(t *testing.T, tr transport) {
+		r := record()
+		_, url := serve(t, tr, r, getty.Config{
+			MaxMessageSize: 1 << 20, Compression: getty.CompressZstd.Raw(), Limits: getty.Limits{MaxExpansion: 2},
+		}, nil)
+		nc := peer(t, url)
+		w, err := zstd.NewWriter(nil)
+		must(t, err)
+		defer w.Close()
+		for range 20 {
+			text := noise(120 << 10)
+			_, err := nc.Write(w.EncodeAll([]byte(text+"\n"), nil))
+			must(t, err)
+			if got := receive(t, r.messages, "message"); got != text {
+				t.Fatalf("a message of %d bytes came as one of %d", len(text), len(got))
+			}
+		}
 	})
 }
 
