@@ -61,9 +61,24 @@ type discarder interface{ discard() error }
 type connOwner interface {
 	// controlPending: the conn wants to send by itself.
 	controlPending()
-	// nothingYet: what has come, got bytes since there was some, is no plaintext;
-	// with part, since it is the beginning of a record or piece.
-	nothingYet(part bool, got int)
+	// waits: the conn is about to wait for more, perhaps with a part of a record
+	// or piece; see holder.
+	waits()
+	// nothingYet: something has come, but no plaintext.
+	nothingYet()
+}
+
+// holder is such a conn. held reports whether it, or what lies below it, has a
+// part of a record or piece, and how many bytes have come since there last was
+// plaintext.
+type holder interface{ held() (part bool, got int) }
+
+// heldBelow is held of what lies below.
+func heldBelow(raw conn) (part bool, got int) {
+	if h, ok := raw.(holder); ok {
+		return h.held()
+	}
+	return false, 0
 }
 
 // converter is a conn whose plaintext leaves in another form, a piece at a time.

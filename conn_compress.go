@@ -26,6 +26,7 @@ type compressConn struct {
 	err     error // of raw or of exp: the reader's last word
 	drained bool  // nothing of src can be expanded without more
 	owner   connOwner
+	got     int // bytes since there last was plaintext
 	in, out int // bytes that were expanded, and what became of them
 
 	// Owned by the writer.
@@ -91,16 +92,19 @@ func (c *compressConn) readPreamble(client bool) (Compression, error) {
 }
 
 func (c *compressConn) read(in *window) error {
-	before, got := in.len(), 0
-	for {
+	before := in.len()
+	for c.got = 0; ; {
 		if c.drained && c.err == nil {
+			if c.owner != nil {
+				c.owner.waits()
+			}
 			c.exp.rest()
 			in.park()
 			had := c.src.len()
 			c.src.waited = false
 			c.err = c.raw.read(&c.src)
 			in.waited = c.src.waited
-			got += c.src.len() - had
+			c.got += c.src.len() - had
 		}
 		c.expand(in, before+maxBatch)
 		switch {
@@ -111,9 +115,14 @@ func (c *compressConn) read(in *window) error {
 			c.src.release()
 			return c.err
 		case c.owner != nil:
-			c.owner.nothingYet(c.src.len() > 0 || !c.exp.whole(), got)
+			c.owner.nothingYet()
 		}
 	}
+}
+
+func (c *compressConn) held() (part bool, got int) {
+	part, got = heldBelow(c.raw)
+	return part || c.src.len() > 0 || !c.exp.whole(), got + c.got
 }
 
 // discard forgets what arrives, but for one byte; see core.discard.

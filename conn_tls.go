@@ -60,15 +60,18 @@ func tlsHandshake(raw conn, in window, cfg *tls.Config, client bool) (*tlsConn, 
 }
 
 func (c *tlsConn) read(in *window) error {
-	before, got := in.len(), 0
-	for {
+	before := in.len()
+	for c.shim.got = 0; ; {
 		if c.drained {
+			if c.owner != nil {
+				c.owner.waits()
+			}
 			in.park()
 			had := c.shim.in.len()
 			c.shim.in.waited = false
 			c.shim.fill()
 			in.waited = c.shim.in.waited
-			got += c.shim.in.len() - had
+			c.shim.got += c.shim.in.len() - had
 		}
 		err := c.decrypt(in, before+maxBatch)
 		c.drained = err == errAgain
@@ -85,10 +88,12 @@ func (c *tlsConn) read(in *window) error {
 			c.shim.in.release()
 			return err
 		case c.owner != nil:
-			c.owner.nothingYet(c.shim.in.len() > 0, got)
+			c.owner.nothingYet()
 		}
 	}
 }
+
+func (c *tlsConn) held() (part bool, got int) { return c.shim.in.len() > 0, c.shim.got }
 
 // decrypt takes records out of what has arrived, until there is no whole one or
 // in is full. Waiting with a record left inside would hang.

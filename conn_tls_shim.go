@@ -19,6 +19,7 @@ type tlsShim struct {
 
 	// Owned by the reader; the handshake's goroutine before it.
 	in     window
+	got    int   // bytes since there last was plaintext
 	record int   // bytes left of the record that is being handed out
 	err    error // of raw, handed out once in is empty
 

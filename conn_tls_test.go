@@ -19,8 +19,9 @@ import (
 // deafOwner lets nothing leave.
 type deafOwner struct{}
 
-func (deafOwner) controlPending()      {}
-func (deafOwner) nothingYet(bool, int) {}
+func (deafOwner) controlPending() {}
+func (deafOwner) nothingYet()     {}
+func (deafOwner) waits()          {}
 
 // What TLS has to say by itself, such as answers to key updates, is bounded for a
 // peer that does not read it.

@@ -32,10 +32,11 @@ func noise(n int) string {
 	return string(b)
 }
 
-// trickle is a conn that writes a byte at a time once it is slow.
+// trickle is a conn that writes step bytes ten times a second once it is slow.
 type trickle struct {
 	net.Conn
 	slow atomic.Bool
+	step int
 }
 
 func (c *trickle) Write(p []byte) (n int, err error) {
@@ -44,10 +45,26 @@ func (c *trickle) Write(p []byte) (n int, err error) {
 	}
 	for n < len(p) && err == nil {
 		time.Sleep(100 * time.Millisecond)
-		_, err = c.Conn.Write(p[n : n+1])
-		n++
+		step := min(c.step, len(p)-n)
+		_, err = c.Conn.Write(p[n : n+step])
+		n += step
 	}
 	return n, err
+}
+
+// gather is a conn that keeps what is written once it is closed to it.
+type gather struct {
+	net.Conn
+	keeps bool
+	kept  []byte
+}
+
+func (c *gather) Write(p []byte) (int, error) {
+	if !c.keeps {
+		return c.Conn.Write(p)
+	}
+	c.kept = append(c.kept, p...)
+	return len(p), nil
 }
 
 // trickled connects a raw peer under TLS, or under flate, that is slow from now on.
@@ -56,7 +73,7 @@ func trickled(t *testing.T, v *virtual, how getty.Compression) net.Conn {
 	nc, err := v.Dial(t.Context(), "tcp", "server:1")
 	must(t, err)
 	t.Cleanup(func() { _ = nc.Close() })
-	slow := &trickle{Conn: nc}
+	slow := &trickle{Conn: nc, step: 1}
 	defer slow.slow.Store(true)
 	if !v.tls {
 		return zipPeer(t, slow, how)
@@ -323,6 +340,76 @@ func TestConfigureErrorIsACloseFrame(t *testing.T) {
 		var ce *getty.CloseError
 		if cause := receive(t, r.closed, "OnClose"); !errors.As(cause, &ce) || ce.Code != 4001 || ce.Reason != "not you" {
 			t.Errorf("the cause is %v", cause)
+		}
+	})
+}
+
+// layers are what bytes may go through before they are messages.
+func layers(t *testing.T, test func(t *testing.T, v *virtual, how getty.Compression)) {
+	for _, how := range []getty.Compression{getty.CompressNone, getty.CompressFlate, getty.CompressSnappy, getty.CompressZstd} {
+		t.Run(how.String(), func(t *testing.T) {
+			inVirtualStream(t, func(t *testing.T, v *virtual) { test(t, v, how) })
+		})
+	}
+}
+
+// through is a raw peer over nc.
+func through(t *testing.T, v *virtual, how getty.Compression, nc net.Conn) net.Conn {
+	t.Helper()
+	if v.tls {
+		nc = virtualTLS(t, nc)
+	}
+	if how != getty.CompressNone {
+		nc = zipPeer(t, nc, how)
+	}
+	return nc
+}
+
+// A part that has come together with the end of what was before it is one as well.
+func TestMessageTimeoutOfAPartBehindAWhole(t *testing.T) {
+	layers(t, func(t *testing.T, v *virtual, how getty.Compression) {
+		r := record()
+		v.serve(t, r, getty.Config{MessageTimeout: 3 * time.Second, Compression: how}, nil)
+		nc, err := v.Dial(t.Context(), "tcp", "server:1")
+		must(t, err)
+		defer nc.Close()
+		all := &gather{Conn: nc}
+		peer := through(t, v, how, all)
+		synctest.Wait()
+		all.keeps = true
+		write(t, peer, "hello\n")
+		write(t, peer, noise(5000)+"\n")
+		_, err = nc.Write(all.kept[:len(all.kept)-3000])
+		must(t, err)
+		v.wantEndAt(t, r, v.since()+3*time.Second, getty.ErrMessageTimeout)
+		if got := receive(t, r.messages, "message"); got != "hello" {
+			t.Errorf("the message is %q", got)
+		}
+	})
+}
+
+// A piece in records that come slowly is slow only if all of its bytes are.
+func TestMinRateOfAPieceInRecords(t *testing.T) {
+	layers(t, func(t *testing.T, v *virtual, how getty.Compression) {
+		r := record()
+		v.serve(t, r, getty.Config{MaxMessageSize: 1 << 20, Limits: getty.Limits{MinRate: 300}, Compression: how}, nil)
+		nc, err := v.Dial(t.Context(), "tcp", "server:1")
+		must(t, err)
+		defer nc.Close()
+		slow := &trickle{Conn: nc, step: 100}
+		peer := through(t, v, how, slow)
+		synctest.Wait()
+		slow.slow.Store(true)
+		gone := make(chan struct{})
+		go func() {
+			defer close(gone)
+			_, _ = io.WriteString(peer, noise(50_000)+"\n")
+		}()
+		<-gone
+		synctest.Wait()
+		wantOpen(t, r)
+		if got := receive(t, r.messages, "message"); len(got) != 50_000 {
+			t.Errorf("the message has %d bytes", len(got))
 		}
 	})
 }

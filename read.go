@@ -87,14 +87,23 @@ func (c *core) readAll() error {
 	}
 }
 
-// nothingYet is for connOwner: the peer is alive, and with part perhaps in the
-// middle of a message.
-func (c *core) nothingYet(part bool, got int) {
-	c.touchRead()
-	if c.lim.peer.MinRate > 0 && c.timers != nil {
-		c.timers.inside.Store(int64(got))
+// nothingYet is for connOwner: the peer is alive.
+func (c *core) nothingYet() { c.touchRead() }
+
+// waits is for connOwner: the conn may hold the part of a message.
+func (c *core) waits() {
+	if !c.timesParts() {
+		return
 	}
+	part, got := heldBelow(c.conn)
+	c.timers.inside.Store(int64(got))
 	c.notePartial(part, false)
+}
+
+// timesParts reports whether there is a limit for parts of messages. Before
+// OnOpen there are no timers yet.
+func (c *core) timesParts() bool {
+	return c.timers != nil && (c.lim.messageTimeout > 0 || c.lim.peer.MinRate > 0)
 }
 
 // discard forgets what has arrived, but for one byte: with nothing held a conn
@@ -131,7 +140,9 @@ func (c *core) handle() (err error) {
 			err = c.handOver(ex)
 		}
 	}
-	c.notePartial(false, c.msgsIn.Load() != had)
+	if c.timesParts() {
+		c.notePartial(false, c.msgsIn.Load() != had)
+	}
 	if c.timers != nil || c.is(stateMuted) {
 		c.handled.Store(int64(c.ep.now()))
 	}
@@ -175,11 +186,9 @@ func (c *core) runBatch() error {
 }
 
 // notePartial remembers since when a part of a message is waiting for its rest,
-// in the window or, with below, where the conn holds it. It is called also before
-// OnOpen, when there are no timers, and of sessions that have other ones alone.
+// in the window or, with below, where the conn holds it.
 func (c *core) notePartial(below, progress bool) {
 	switch {
-	case c.timers == nil || c.lim.messageTimeout == 0 && c.lim.peer.MinRate == 0:
 	case !below && c.in.len() == 0 && (c.framing == nil || !c.framing.midway()):
 		c.timers.partial.Store(0)
 	case progress || c.timers.partial.Load() == 0:
