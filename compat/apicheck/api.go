@@ -92,10 +92,10 @@ func (d *describer) named(obj *types.TypeName) {
 	}
 	switch u := obj.Type().Underlying().(type) {
 	case *types.Struct:
-		d.add("type %s struct", name)
-		for f := range u.Fields() {
-			if f.Exported() {
-				d.add("field %s.%s %s, embedded %v", name, f.Name(), text(f.Type()), f.Embedded())
+		d.add("type %s struct, comparable %v", name, types.Comparable(u))
+		for i := range u.NumFields() {
+			if f := u.Field(i); f.Exported() { // with its place, which literals without names rely on
+				d.add("field %s.%s %s, number %d, embedded %v, tag %q", name, f.Name(), text(f.Type()), i, f.Embedded(), u.Tag(i))
 				d.foreign(f.Type())
 			}
 		}
@@ -137,6 +137,13 @@ func (d *describer) foreign(t types.Type) {
 	case *types.Pointer:
 		d.foreign(t.Elem())
 	case *types.Slice:
+		d.foreign(t.Elem())
+	case *types.Array:
+		d.foreign(t.Elem())
+	case *types.Chan:
+		d.foreign(t.Elem())
+	case *types.Map:
+		d.foreign(t.Key())
 		d.foreign(t.Elem())
 	case *types.Signature:
 		for v := range t.Params().Variables() {

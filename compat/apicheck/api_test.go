@@ -97,6 +97,9 @@ func TestMutations(t *testing.T) {
 		{"a function more", "type T int", "type T int; func G() {}"},
 		{"a field more", "A int", "A int; X int"},
 		{"a field's type", "A int", "A uint"},
+		{"a field's place", "A int; b int", "b int; A int"},
+		{"a field's tag", "A int", "A int `json:\"a\"`"},
+		{"a struct that cannot be compared", "b int }", "b []int }"},
 		{"a field embedded", "A int", "A int; T"},
 		{"a method of the value", "(s *S) M", "(s S) M"},
 		{"a method of the pointer", "(s S) N", "(s *S) N"},
@@ -121,9 +124,48 @@ func TestMutations(t *testing.T) {
 	}
 }
 
+// TestForeignMutations: so it does in types of other modules.
+func TestForeignMutations(t *testing.T) {
+	const (
+		user  = `package p; import q "example.org/q"; func F(...*q.I) {}; type S struct { Q map[string]q.T }`
+		other = `package q; type I interface { P(int) }; type T struct { A int }; type Unused int`
+	)
+	describe := func(other string) []string {
+		t.Helper()
+		q := checkAs(t, "example.org/q", other, nil)
+		return describe(checkAs(t, "p", user, packages{q.Path(): q}))
+	}
+	base := describe(other)
+	for _, c := range []struct {
+		old, changed string
+		same         bool
+	}{
+		{"P(int)", "P(int); Q()", false},
+		{"P(int)", "P(uint)", false},
+		{"A int", "A string", false},
+		{"Unused int", "Unused string", true},
+	} {
+		missing, added := difference(base, describe(strings.Replace(other, c.old, c.changed, 1)))
+		if (len(missing)+len(added) == 0) != c.same {
+			t.Errorf("%s for %s: %q missing, %q added", c.changed, c.old, missing, added)
+		}
+	}
+}
+
+// packages imports what it has.
+type packages map[string]*types.Package
+
+func (p packages) Import(path string) (*types.Package, error) { return p[path], nil }
+
 func check(t *testing.T, source string) *types.Package {
+	t.Helper()
+	return checkAs(t, "p", source, nil)
+}
+
+func checkAs(t *testing.T, path, source string, imports types.Importer) *types.Package {
 	t.Helper()
 	fset := token.NewFileSet()
 	f := must[*ast.File](t)(parser.ParseFile(fset, "p.go", source, 0))
-	return must[*types.Package](t)(new(types.Config).Check("p", fset, []*ast.File{f}, nil))
+	cfg := types.Config{Importer: imports}
+	return must[*types.Package](t)(cfg.Check(path, fset, []*ast.File{f}, nil))
 }
