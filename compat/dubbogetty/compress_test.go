@@ -71,10 +71,34 @@ func TestCompressions(t *testing.T) {
 // tap is a proxy of one connection that counts what the client sends.
 func tap(t *testing.T, addr string) (string, *atomic.Int64) {
 	t.Helper()
+	via, sent, _ := proxy(t, addr)
+	return via, sent
+}
+
+// tapped is one that counts what the server sends.
+func tapped(t *testing.T, addr string) (string, *atomic.Int64) {
+	t.Helper()
+	via, _, received := proxy(t, addr)
+	return via, received
+}
+
+// proxy is one of one connection that counts in both directions.
+func proxy(t *testing.T, addr string) (via string, sent, received *atomic.Int64) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	t.Cleanup(func() { l.Close() })
-	var count atomic.Int64
+	sent, received = new(atomic.Int64), new(atomic.Int64)
+	pass := func(to, from net.Conn, count *atomic.Int64) {
+		buf := make([]byte, 1<<16)
+		for {
+			n, err := from.Read(buf)
+			count.Add(int64(n))
+			if _, werr := to.Write(buf[:n]); err != nil || werr != nil {
+				return
+			}
+		}
+	}
 	go func() {
 		in, err := l.Accept()
 		if err != nil {
@@ -86,17 +110,10 @@ func tap(t *testing.T, addr string) (string, *atomic.Int64) {
 			return
 		}
 		defer out.Close()
-		go func() { _, _ = io.Copy(in, out); in.Close() }()
-		buf := make([]byte, 1<<16)
-		for {
-			n, err := in.Read(buf)
-			count.Add(int64(n))
-			if _, werr := out.Write(buf[:n]); err != nil || werr != nil {
-				return
-			}
-		}
+		go func() { pass(in, out, received); in.Close() }()
+		pass(out, in, sent)
 	}()
-	return l.Addr().String(), &count
+	return l.Addr().String(), sent, received
 }
 
 // TestWebSocketCompression is agreed on always and used by who called

@@ -7,6 +7,7 @@ replace github.com/getty-net/getty => ../..
 require (
 	github.com/dubbogo/gost v1.13.1
 	github.com/getty-net/getty v0.0.0-00010101000000-000000000000
+	github.com/klauspost/compress v1.20.3
 	go.uber.org/goleak v1.3.0
 	go.uber.org/zap v1.21.0
 )
@@ -17,7 +18,6 @@ require (
 	github.com/gobwas/httphead v0.1.0 // indirect
 	github.com/gobwas/ws v1.5.0 // indirect
 	github.com/k0kubun/pp v3.0.1+incompatible // indirect
-	github.com/klauspost/compress v1.20.3 // indirect
 	github.com/lufia/plan9stats v0.0.0-20211012122336-39d0f177ccd0 // indirect
 	github.com/mattn/go-colorable v0.0.9 // indirect
 	github.com/mattn/go-isatty v0.0.14 // indirect

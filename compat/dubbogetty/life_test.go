@@ -225,7 +225,7 @@ func TestErrorThenClose(t *testing.T) {
 			connect(t, tr, addr, 1, with(peer))
 			_, err := receive(t, peer.opened, "session").WriteBytes([]byte("good\nbad\n"))
 			must(t, err)
-			if err := receive(t, r.errs, "OnError"); !errors.Is(err, errTest) || err.Error() != errTest.Error() {
+			if err := receive(t, r.errs, "OnError"); err != errTest { //nolint:errorlint // exactly
 				t.Errorf("the error is %v", err)
 			}
 			s := receive(t, r.closed, "OnClose")

@@ -5,6 +5,9 @@ package getty_test
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -105,20 +108,52 @@ func TestErrorsAreNotLogged(t *testing.T) {
 	}
 }
 
-// TestZapLogger: the hooks go back to it, and may be called at any time.
+// zapChild has TestZapLogger run in a process of its own, which logs with what a
+// process begins with, and then with each of the hooks.
+const zapChild = "GETTY_TEST_ZAP"
+
+// TestZapLogger: it is there from the beginning, and the hooks change its level
+// and leave out the place of a call.
 func TestZapLogger(t *testing.T) {
+	if os.Getenv(zapChild) != "" {
+		getty.GetLogger().Debug("debug at first")
+		must(t, getty.SetLoggerLevel(getty.LoggerLevelError))
+		getty.GetLogger().Warn("warning at level error")
+		getty.GetLogger().Error("error at level error")
+		must(t, getty.SetLoggerCallerDisable())
+		getty.GetLogger().Error("error without a place")
+		return
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^TestZapLogger$") //nolint:gosec // this program
+	cmd.Env = append(os.Environ(), zapChild+"=1")
+	out, err := cmd.CombinedOutput()
+	must(t, err)
+	places := make(map[string]bool)
+	for line := range strings.Lines(string(out)) {
+		for _, text := range []string{"debug at first", "warning at level error", "error at level error", "error without a place"} {
+			if strings.Contains(line, text) {
+				places[text] = strings.Contains(line, "logger_test.go")
+			}
+		}
+	}
+	want := map[string]bool{"debug at first": true, "error at level error": true, "error without a place": false}
+	if !maps.Equal(places, want) {
+		t.Errorf("logged, and with their place: %v, want %v, in\n%s", places, want, out)
+	}
+}
+
+// TestLoggerHooks may be called at any time.
+func TestLoggerHooks(t *testing.T) {
 	t.Cleanup(func() { getty.SetLogger(nil) })
 	getty.SetLogger(nil)
 	if getty.GetLogger() != nil {
 		t.Error("there is a logger")
 	}
 	must(t, getty.SetLoggerLevel(getty.LoggerLevelError))
-	must(t, getty.SetLoggerCallerDisable())
 	l := getty.GetLogger()
 	if l == nil {
 		t.Fatal("there is no logger")
 	}
-	l.Info("this line is not to be seen: the level is error")
 	var all sync.WaitGroup
 	for range 4 {
 		all.Go(func() { getty.SetLogger(l); getty.GetLogger().Debugf("%d", 1) })

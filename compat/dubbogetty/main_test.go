@@ -3,6 +3,7 @@
 package getty_test
 
 import (
+	"os"
 	"testing"
 	"time"
 
@@ -18,6 +19,8 @@ func TestTimerWheel(t *testing.T) {
 }
 
 func TestMain(m *testing.M) {
-	getty.SetLogger(nil)
+	if os.Getenv(zapChild) == "" {
+		getty.SetLogger(nil)
+	}
 	goleak.VerifyTestMain(m, goleak.IgnoreCurrent()) // gost's timer wheel
 }

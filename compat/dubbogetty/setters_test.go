@@ -3,12 +3,14 @@
 package getty_test
 
 import (
+	"errors"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	gxsync "github.com/dubbogo/gost/sync"
+	engine "github.com/getty-net/getty"
 
 	"github.com/apache/dubbo-getty"
 )
@@ -45,6 +47,7 @@ func TestPanics(t *testing.T) {
 	}
 	ws, _ := pair(t, transports[2], record(), record())
 	wantPanic(t, "snappy", func() { ws.SetCompressType(getty.CompressSnappy) })
+	wantPanic(t, "no type 11", func() { ws.SetCompressType(11) })
 }
 
 func wssServer(cert, key string) getty.Server {
@@ -247,15 +250,102 @@ func TestSettersWhileRunning(t *testing.T) {
 		if !strings.Contains(at.Stat(), "{another:") {
 			t.Errorf("Stat is %q", at.Stat())
 		}
-		at.SetReadTimeout(time.Minute)
-		if at.ReadTimeout() != time.Minute {
-			t.Errorf("ReadTimeout is %v", at.ReadTimeout())
+		at.SetPkgHandler(lines{})
+		s.SetPkgHandler(lines{})
+		write("3")
+		if got := receive(t, later.messages, "message"); got != "3" {
+			t.Errorf("the message is %v", got)
 		}
 		s.Close()
 		receive(t, later.closed, "OnClose")
 		if len(r.closed) > 0 {
 			t.Error("the first listener was told")
 		}
+	})
+}
+
+// TestReadTimeoutEndsNothing, neither of a stream nor of packets.
+func TestReadTimeoutEndsNothing(t *testing.T) {
+	const timeout = 5 * time.Millisecond
+	silent := func(t *testing.T, at, s getty.Session, r, peer *recorder, pkg interface{}) {
+		t.Helper()
+		for _, s := range []getty.Session{at, s} {
+			s.SetReadTimeout(timeout)
+			if s.ReadTimeout() != timeout {
+				t.Errorf("ReadTimeout is %v", s.ReadTimeout())
+			}
+		}
+		wantNone(t, r.closed, "OnClose")
+		wantNone(t, peer.closed, "OnClose of the peer")
+		_, _, err := s.WritePkg(pkg, 0)
+		must(t, err)
+		receive(t, r.messages, "message")
+		if len(r.errs)+len(peer.errs) > 0 {
+			t.Error("there is an OnError")
+		}
+	}
+	eachTransport(t, func(t *testing.T, tr transport) {
+		r, peer := record(), record()
+		at, s := pair(t, tr, r, peer)
+		silent(t, at, s, r, peer, "x")
+	})
+	r, peer := record(), record()
+	_, addr := udpServe(t, with(r))
+	udpConnect(t, addr, 1, with(peer))
+	silent(t, receive(t, r.opened, "session"), receive(t, peer.opened, "session"), r, peer, getty.UDPContext{Pkg: "x"})
+}
+
+// TestWebSocketSettersWhileRunning: SetMaxMsgLen lowers the limit of messages, but
+// that of frames is the one of NewSessionCallback, and so is compression.
+func TestWebSocketSettersWhileRunning(t *testing.T) {
+	for _, tr := range transports[2:] {
+		t.Run(tr.name, func(t *testing.T) {
+			r, peer := record(), record()
+			_, addr := serve(t, tr, with(r, func(s getty.Session) { s.SetMaxMsgLen(1000) }))
+			connect(t, tr, addr, 1, with(peer, func(s getty.Session) { s.SetAttribute("ignore-reconnect", true) }))
+			at, s := receive(t, r.opened, "session"), receive(t, peer.opened, "session")
+			s.SetCompressType(getty.CompressZip)
+			at.SetMaxMsgLen(100)
+			for _, n := range []int{200, 50} {
+				_, _, err := s.WritePkg(strings.Repeat("x", n), 0)
+				must(t, err)
+			}
+			if got := receive(t, r.messages, "message").(string); len(got) != 50 {
+				t.Errorf("a message has %d bytes", len(got))
+			}
+			at.SetMaxMsgLen(1 << 20)
+			_, _, err := s.WritePkg(strings.Repeat("x", 2000), 0)
+			must(t, err)
+			if err := receive(t, r.errs, "OnError"); !errors.Is(err, engine.ErrMessageTooLong) {
+				t.Errorf("the error is %v", err)
+			}
+		})
+	}
+}
+
+// TestDefaultMaxMsgLen of streams and WebSocket is 4096.
+func TestDefaultMaxMsgLen(t *testing.T) {
+	eachTransport(t, func(t *testing.T, tr transport) {
+		r, peer := record(), record()
+		_, addr := serve(t, tr, func(s getty.Session) error {
+			s.SetPkgHandler(lines{})
+			s.SetEventListener(r)
+			return nil
+		})
+		connect(t, tr, addr, 1, with(peer, func(s getty.Session) { s.SetAttribute("ignore-reconnect", true) }))
+		s := receive(t, peer.opened, "session")
+		for _, n := range []int{4095, 4096} { // and the end of the line
+			_, _, err := s.WritePkg(strings.Repeat("x", n), 0)
+			must(t, err)
+		}
+		if got := receive(t, r.messages, "message").(string); len(got) != 4095 {
+			t.Errorf("the message has %d bytes", len(got))
+		}
+		if err := receive(t, r.errs, "OnError"); !errors.Is(err, engine.ErrMessageTooLong) {
+			t.Errorf("the error is %v", err)
+		}
+		receive(t, r.closed, "OnClose")
+		wantNone(t, r.messages, "further message")
 	})
 }
 

@@ -4,6 +4,7 @@ package getty_test
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"strings"
 	"testing"
@@ -115,29 +116,46 @@ func TestUDPSends(t *testing.T) {
 	}
 }
 
+// whole is a Reader that makes a package of all it is given, but for what begins with "bad".
+var whole = codec{read: func(_ getty.Session, data []byte) (interface{}, int, error) {
+	if strings.HasPrefix(string(data), "bad") {
+		return nil, 0, errTest
+	}
+	return string(data), len(data), nil
+}}
+
+func wholly(s getty.Session) { s.SetReader(whole) }
+
 // TestD37ConnectPing: the probe of the original is dropped by both sides, and is
-// sent by none; a client is open at once.
+// sent by none, neither at first nor by cron; a client is open at once.
 func TestD37ConnectPing(t *testing.T) {
 	nc, err := net.ListenPacket("udp", "127.0.0.1:0")
 	must(t, err)
 	defer nc.Close()
 	begin := time.Now()
 	r := record()
-	udpConnect(t, nc.LocalAddr().String(), 1, with(r))
+	udpConnect(t, nc.LocalAddr().String(), 1, with(r, wholly, func(s getty.Session) { s.SetCronPeriod(1) }))
 	if took := time.Since(begin); took > 500*time.Millisecond {
 		t.Errorf("opening took %v", took)
 	}
 	s := receive(t, r.opened, "session")
-	_, err = s.Send(getty.UDPContext{Pkg: []byte("first\n")})
-	must(t, err)
-	buf := make([]byte, 100)
+	var peer net.Addr
 	must(t, nc.SetReadDeadline(time.Now().Add(patience)))
-	n, peer, err := nc.ReadFrom(buf)
-	must(t, err)
-	if string(buf[:n]) != "first\n" {
-		t.Errorf("the first packet is %q", buf[:n])
+	for _, text := range []string{"first\n", "second\n"} {
+		_, err = s.Send(getty.UDPContext{Pkg: []byte(text)})
+		must(t, err)
+		buf, n := make([]byte, 100), 0
+		n, peer, err = nc.ReadFrom(buf)
+		must(t, err)
+		if string(buf[:n]) != text {
+			t.Errorf("a packet is %q, want %q", buf[:n], text)
+		}
+		for range 3 {
+			receive(t, r.crons, "OnCron")
+		}
 	}
-	for _, text := range []string{"connect-ping", "", "bad\n", "last\n"} {
+	packets := []string{"connect-ping", "", "bad", "last"}
+	for _, text := range packets {
 		_, err := nc.WriteTo([]byte(text), peer)
 		must(t, err)
 	}
@@ -145,27 +163,94 @@ func TestD37ConnectPing(t *testing.T) {
 		t.Errorf("the message is %v", got)
 	}
 	server := record()
-	_, addr := udpServe(t, with(server))
+	_, addr := udpServe(t, with(server, wholly))
 	probe, err := net.Dial("udp", addr)
 	must(t, err)
 	defer probe.Close()
-	for _, text := range []string{"connect-ping", "", "bad\n", strings.Repeat("x", 1000) + "\n", "last\n"} {
-		if text == strings.Repeat("x", 1000)+"\n" {
-			receive(t, server.opened, "session").SetMaxMsgLen(100)
-		}
+	for _, text := range packets {
 		_, err := probe.Write([]byte(text))
 		must(t, err)
 	}
-	for {
-		got := receive(t, server.messages, "message").(getty.UDPContext)
-		if got.Pkg == "last" && got.PeerAddr.String() == probe.LocalAddr().String() {
-			break
-		}
-		if len(got.Pkg.(string)) != 1000 { // it may have come ahead of the limit
-			t.Errorf("the message is %v", got)
-		}
+	got := receive(t, server.messages, "message").(getty.UDPContext)
+	if got.Pkg != "last" || got.PeerAddr.String() != probe.LocalAddr().String() {
+		t.Errorf("the message is %v", got)
 	}
 	wantNone(t, server.errs, "OnError")
+}
+
+// TestUDPTooLong: packets beyond SetMaxMsgLen are dropped, by default those of
+// more than 4096 bytes.
+func TestUDPTooLong(t *testing.T) {
+	for name, limit := range map[string]int{"default": 0, "set": 100} {
+		t.Run(name, func(t *testing.T) {
+			server, client := record(), record()
+			bare := func(r *recorder) getty.NewSessionCallback {
+				return func(s getty.Session) error {
+					s.SetPkgHandler(whole)
+					s.SetEventListener(r)
+					return nil
+				}
+			}
+			_, addr := udpServe(t, bare(server))
+			udpConnect(t, addr, 1, bare(client))
+			at, s := receive(t, server.opened, "session"), receive(t, client.opened, "session")
+			size := 4096
+			if limit > 0 {
+				size = limit
+				at.SetMaxMsgLen(limit)
+				s.SetMaxMsgLen(limit)
+			}
+			send := func(n int, s getty.Session, peer *net.UDPAddr) {
+				t.Helper()
+				_, err := s.Send(getty.UDPContext{Pkg: []byte(strings.Repeat("x", n)), PeerAddr: peer})
+				must(t, err)
+			}
+			want := func(r *recorder) *net.UDPAddr {
+				t.Helper()
+				got := receive(t, r.messages, "message").(getty.UDPContext)
+				if n := len(got.Pkg.(string)); n != size {
+					t.Errorf("the message has %d bytes, want %d", n, size)
+				}
+				return got.PeerAddr
+			}
+			send(size+1, s, nil)
+			send(size, s, nil)
+			peer := want(server)
+			send(size+1, at, peer)
+			send(size, at, peer)
+			want(client)
+			wantNone(t, server.errs, "OnError")
+			wantNone(t, client.errs, "OnError of the client")
+		})
+	}
+}
+
+// TestUDPReaderReturns: only a nil interface with no length is no package, and
+// nothing that was read is held against the session.
+func TestUDPReaderReturns(t *testing.T) {
+	type pkg struct{}
+	for name, p := range map[string]interface{}{
+		"nil": nil, "typed nil": (*pkg)(nil), "nil slice": []byte(nil), "empty slice": []byte{}, "zero": 0, "empty string": "",
+	} {
+		t.Run(name, func(t *testing.T) {
+			server, client := record(), record()
+			odd := func(s getty.Session) {
+				s.SetReader(codec{read: func(_ getty.Session, data []byte) (interface{}, int, error) { return p, len(data), nil }})
+			}
+			_, addr := udpServe(t, with(server, odd))
+			udpConnect(t, addr, 1, with(client, odd))
+			_, err := receive(t, client.opened, "session").Send(getty.UDPContext{Pkg: []byte("x")})
+			must(t, err)
+			got := receive(t, server.messages, "message").(getty.UDPContext)
+			_, err = receive(t, server.opened, "session").Send(getty.UDPContext{Pkg: []byte("y"), PeerAddr: got.PeerAddr})
+			must(t, err)
+			for _, got := range []getty.UDPContext{got, receive(t, client.messages, "answer").(getty.UDPContext)} {
+				if fmt.Sprintf("%#v", got.Pkg) != fmt.Sprintf("%#v", p) {
+					t.Errorf("the message is %#v, want %#v", got.Pkg, p)
+				}
+			}
+		})
+	}
 }
 
 // TestUDPClientWithoutServer: a client opens, and its session outlives that its
@@ -242,8 +327,14 @@ func TestUDPPanics(t *testing.T) {
 		"test":           func(getty.Session) error { return errTest },
 		"callback: test": func(getty.Session) error { panic(errTest) },
 		"nil pointer":    nil,
+		"EventListener":  func(s getty.Session) error { s.SetPkgHandler(lines{}); return nil },
+		"Writer":         func(s getty.Session) error { s.SetReader(lines{}); s.SetEventListener(record()); return nil },
+		"no type 11":     func(s getty.Session) error { s.SetCompressType(11); return nil },
 	} {
 		wantPanic(t, text, func() { getty.NewUDPEndPoint().RunEventLoop(setUp) })
+		if text != "test" { // a client tries again
+			wantPanic(t, text, func() { udpConnect(t, addr, 1, setUp) })
+		}
 	}
 }
 
