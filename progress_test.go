@@ -52,7 +52,7 @@ func (c *trickle) Write(p []byte) (n int, err error) {
 	return n, err
 }
 
-// gather is a conn that keeps what is written once it is closed to it.
+// gather is a conn that, once it keeps, sends nothing of what is written.
 type gather struct {
 	net.Conn
 	keeps bool
@@ -67,18 +67,27 @@ func (c *gather) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// trickled connects a raw peer under TLS, or under flate, that is slow from now on.
-func trickled(t *testing.T, v *virtual, how getty.Compression) net.Conn {
+// through is a raw peer over nc.
+func through(t *testing.T, v *virtual, how getty.Compression, nc net.Conn) net.Conn {
+	t.Helper()
+	if v.tls {
+		nc = virtualTLS(t, nc)
+	}
+	if how != getty.CompressNone {
+		nc = zipPeer(t, nc, how)
+	}
+	return nc
+}
+
+// trickled is one that is slow from now on.
+func trickled(t *testing.T, v *virtual, how getty.Compression, step int) net.Conn {
 	t.Helper()
 	nc, err := v.Dial(t.Context(), "tcp", "server:1")
 	must(t, err)
 	t.Cleanup(func() { _ = nc.Close() })
-	slow := &trickle{Conn: nc, step: 1}
+	slow := &trickle{Conn: nc, step: step}
 	defer slow.slow.Store(true)
-	if !v.tls {
-		return zipPeer(t, slow, how)
-	}
-	return virtualTLS(t, slow)
+	return through(t, v, how, slow)
 }
 
 // converted runs a test under TLS, and under compression without it.
@@ -89,7 +98,7 @@ func converted(t *testing.T, cfg getty.Config, test func(t *testing.T, v *virtua
 			cfg.Compression = getty.CompressFlate
 		}
 		v.serve(t, r, cfg, nil)
-		nc := trickled(t, v, cfg.Compression)
+		nc := trickled(t, v, cfg.Compression, 1)
 		synctest.Wait()
 		test(t, v, r, nc)
 	})
@@ -353,18 +362,6 @@ func layers(t *testing.T, test func(t *testing.T, v *virtual, how getty.Compress
 	}
 }
 
-// through is a raw peer over nc.
-func through(t *testing.T, v *virtual, how getty.Compression, nc net.Conn) net.Conn {
-	t.Helper()
-	if v.tls {
-		nc = virtualTLS(t, nc)
-	}
-	if how != getty.CompressNone {
-		nc = zipPeer(t, nc, how)
-	}
-	return nc
-}
-
 // A part that has come together with the end of what was before it is one as well.
 func TestMessageTimeoutOfAPartBehindAWhole(t *testing.T) {
 	layers(t, func(t *testing.T, v *virtual, how getty.Compression) {
@@ -393,13 +390,7 @@ func TestMinRateOfAPieceInRecords(t *testing.T) {
 	layers(t, func(t *testing.T, v *virtual, how getty.Compression) {
 		r := record()
 		v.serve(t, r, getty.Config{MaxMessageSize: 1 << 20, Limits: getty.Limits{MinRate: 300}, Compression: how}, nil)
-		nc, err := v.Dial(t.Context(), "tcp", "server:1")
-		must(t, err)
-		defer nc.Close()
-		slow := &trickle{Conn: nc, step: 100}
-		peer := through(t, v, how, slow)
-		synctest.Wait()
-		slow.slow.Store(true)
+		peer := trickled(t, v, how, 100)
 		gone := make(chan struct{})
 		go func() {
 			defer close(gone)
