@@ -134,16 +134,10 @@ func (d *describer) foreign(t types.Type) {
 		if p := t.Obj().Pkg(); p != nil && strings.Contains(p.Path(), ".") {
 			d.named(t.Obj())
 		}
-	case *types.Pointer:
-		d.foreign(t.Elem())
-	case *types.Slice:
-		d.foreign(t.Elem())
-	case *types.Array:
-		d.foreign(t.Elem())
-	case *types.Chan:
-		d.foreign(t.Elem())
 	case *types.Map:
 		d.foreign(t.Key())
+		d.foreign(t.Elem())
+	case interface{ Elem() types.Type }: // pointers, slices, arrays, channels
 		d.foreign(t.Elem())
 	case *types.Signature:
 		for v := range t.Params().Variables() {
