@@ -68,22 +68,8 @@ func TestCompressions(t *testing.T) {
 	})
 }
 
-// tap is a proxy of one connection that counts what the client sends.
-func tap(t *testing.T, addr string) (string, *atomic.Int64) {
-	t.Helper()
-	via, sent, _ := proxy(t, addr)
-	return via, sent
-}
-
-// tapped is one that counts what the server sends.
-func tapped(t *testing.T, addr string) (string, *atomic.Int64) {
-	t.Helper()
-	via, _, received := proxy(t, addr)
-	return via, received
-}
-
-// proxy is one of one connection that counts in both directions.
-func proxy(t *testing.T, addr string) (via string, sent, received *atomic.Int64) {
+// tap is a proxy of one connection that counts what the client sends and receives.
+func tap(t *testing.T, addr string) (via string, sent, received *atomic.Int64) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
@@ -123,7 +109,7 @@ func TestWebSocketCompression(t *testing.T) {
 		t.Run(fmt.Sprint(on), func(t *testing.T) {
 			server := record()
 			_, addr := serve(t, transports[2], with(server))
-			via, count := tap(t, addr)
+			via, count, _ := tap(t, addr)
 			r := record()
 			connect(t, transports[2], via, 1, with(r, func(s getty.Session) {
 				if on {
@@ -141,6 +127,33 @@ func TestWebSocketCompression(t *testing.T) {
 	}
 }
 
+// flusher is what compresses on the way to a peer.
+type flusher interface {
+	io.Writer
+	Flush() error
+}
+
+// wantEchoes has texts echoed over and over, each flushed by itself.
+func wantEchoes(t *testing.T, how string, w flusher, rd io.Reader) {
+	t.Helper()
+	for range 3 {
+		for _, text := range texts() {
+			var writing sync.WaitGroup
+			writing.Go(func() {
+				_, _ = io.WriteString(w, text+"\n")
+				_ = w.Flush()
+			})
+			buf := make([]byte, len(text)+1)
+			_, err := io.ReadFull(rd, buf)
+			must(t, err)
+			writing.Wait()
+			if string(buf) != text+"\n" {
+				t.Fatalf("%s: the echo of %d bytes is another one", how, len(text))
+			}
+		}
+	}
+}
+
 // TestWireOfFlate is the original's: DEFLATE in raw, flushed after each write,
 // with no end when the peer closes, and references as far back as they go.
 func TestWireOfFlate(t *testing.T) {
@@ -152,22 +165,7 @@ func TestWireOfFlate(t *testing.T) {
 		w, err := flate.NewWriter(nc, level)
 		must(t, err)
 		rd := flate.NewReader(nc)
-		for range 3 {
-			for _, text := range texts() {
-				var writing sync.WaitGroup
-				writing.Go(func() {
-					_, _ = io.WriteString(w, text+"\n")
-					_ = w.Flush()
-				})
-				buf := make([]byte, len(text)+1)
-				_, err := io.ReadFull(rd, buf)
-				must(t, err)
-				writing.Wait()
-				if string(buf) != text+"\n" {
-					t.Fatalf("at level %d the echo of %d bytes is another one", level, len(text))
-				}
-			}
-		}
+		wantEchoes(t, fmt.Sprintf("level %d", level), w, rd)
 		nc.Close()
 	}
 }

@@ -17,13 +17,12 @@ import (
 // what it was in OnOpen.
 type witness struct {
 	*recorder
-	t      *testing.T
 	before atomic.Pointer[string]
 	seen   atomic.Int32
 }
 
 func watch(t *testing.T) *witness {
-	w := &witness{recorder: record(), t: t}
+	w := &witness{recorder: record()}
 	text := func(s getty.Session) string {
 		return fmt.Sprint(s.ID(), s.LocalAddr(), "<->", s.RemoteAddr(), s.GetAttribute("key"), s.Conn() != nil, s.EndPoint() != nil, s.Stat() != "")
 	}
@@ -101,26 +100,9 @@ func TestEverythingIsThereInTheEnd(t *testing.T) {
 func TestTaskPoolOfClients(t *testing.T) {
 	pool := gxsync.NewTaskPoolSimple(4)
 	t.Cleanup(pool.Close)
-	alias := codec{read: func(s getty.Session, data []byte) (interface{}, int, error) {
-		_, n, err := lines{}.Read(s, data)
-		if n == 0 {
-			return nil, 0, err
-		}
-		return data[:n], n, err
-	}}
 	const count = 200
-	check := func(t *testing.T, got [][]byte) {
-		t.Helper()
-		seen := make(map[string]bool)
-		for _, m := range got {
-			seen[string(m)] = true
-		}
-		for i := range count {
-			if !seen[fmt.Sprintf("%0*d\n", 1+i, i)] {
-				t.Fatalf("message %d is missing or changed", i)
-			}
-		}
-	}
+	text := func(i int) string { return fmt.Sprintf("%0*d", 1+i, i) }
+	line := func(i int) string { return text(i) + "\n" }
 	for _, zip := range []bool{false, true} {
 		t.Run(fmt.Sprint("zip ", zip), func(t *testing.T) {
 			eachTransport(t, func(t *testing.T, tr transport) {
@@ -135,13 +117,13 @@ func TestTaskPoolOfClients(t *testing.T) {
 				s := receive(t, server.opened, "session")
 				var got [][]byte
 				for i := range count {
-					_, _, err := s.WritePkg(fmt.Sprintf("%0*d", 1+i, i), 0)
+					_, _, err := s.WritePkg(text(i), 0)
 					must(t, err)
 				}
 				for range count {
 					got = append(got, receive(t, r.messages, "message").([]byte))
 				}
-				check(t, got)
+				wantLines(t, got, count, line)
 			})
 		})
 	}
@@ -157,10 +139,10 @@ func TestTaskPoolOfClients(t *testing.T) {
 		at := receive(t, server.opened, "session of the endpoint")
 		var got [][]byte
 		for i := range count {
-			_, _, err := at.WritePkg(getty.UDPContext{Pkg: fmt.Sprintf("%0*d", 1+i, i), PeerAddr: peer}, 0)
+			_, _, err := at.WritePkg(getty.UDPContext{Pkg: text(i), PeerAddr: peer}, 0)
 			must(t, err)
 			got = append(got, receive(t, r.messages, "message").(getty.UDPContext).Pkg.([]byte))
 		}
-		check(t, got)
+		wantLines(t, got, count, line)
 	})
 }

@@ -94,6 +94,29 @@ func (lines) Write(_ getty.Session, pkg interface{}) ([]byte, error) {
 	return append([]byte(s), '\n'), nil
 }
 
+// alias is a Reader of lines that returns what it was given, with the end of the line.
+var alias = codec{read: func(_ getty.Session, data []byte) (interface{}, int, error) {
+	i := bytes.IndexByte(data, '\n')
+	if i < 0 {
+		return nil, 0, nil
+	}
+	return data[:i+1], i + 1, nil
+}}
+
+// wantLines wants each of count lines to be among what was read.
+func wantLines(t testing.TB, got [][]byte, count int, line func(i int) string) {
+	t.Helper()
+	seen := make(map[string]bool)
+	for _, m := range got {
+		seen[string(m)] = true
+	}
+	for i := range count {
+		if !seen[line(i)] {
+			t.Fatalf("line %d is missing or changed", i)
+		}
+	}
+}
+
 // codec is a ReadWriter of functions.
 type codec struct {
 	read  func(getty.Session, []byte) (interface{}, int, error)

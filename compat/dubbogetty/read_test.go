@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -186,11 +185,7 @@ func TestWebSocketMessages(t *testing.T) {
 func TestWebSocketText(t *testing.T) {
 	r := record()
 	_, addr := serve(t, transports[2], with(r))
-	nc, err := net.Dial("tcp", addr)
-	must(t, err)
-	defer nc.Close()
-	_, err = io.WriteString(nc, "GET /echo HTTP/1.1\r\nHost: "+addr+"\r\nUpgrade: websocket\r\n"+
-		"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n")
+	nc, _, err := upgraded(t, addr, nil)
 	must(t, err)
 	s := receive(t, r.opened, "session")
 	_, err = io.WriteString(nc, "\x81\x83\x00\x00\x00\x00\u00e9\n") // text of 3 bytes, under a mask of zeros
@@ -248,13 +243,6 @@ func pools(t *testing.T) map[string]gxsync.GenericTaskPool {
 // TestTaskPool: messages are handled at the same time and in any order, and none
 // of them changes afterwards, although the Reader returns what it was given.
 func TestTaskPool(t *testing.T) {
-	alias := codec{read: func(_ getty.Session, data []byte) (interface{}, int, error) {
-		i := bytes.IndexByte(data, '\n')
-		if i < 0 {
-			return nil, 0, nil
-		}
-		return data[:i+1], i + 1, nil
-	}}
 	for _, pool := range pools(t) {
 		eachTransport(t, func(t *testing.T, tr transport) {
 			const count = 500
@@ -279,19 +267,11 @@ func TestTaskPool(t *testing.T) {
 				_, err := s.WriteBytes([]byte(line(i)))
 				must(t, err)
 			}
-			seen := make(map[string]bool)
 			var all [][]byte
 			for range count {
 				all = append(all, receive(t, r.messages, "message").([]byte))
 			}
-			for _, m := range all { // long after all of them have been read
-				seen[string(m)] = true
-			}
-			for i := range count {
-				if !seen[line(i)] {
-					t.Fatalf("line %d is missing or changed", i)
-				}
-			}
+			wantLines(t, all, count, line) // long after all of them have been read
 		})
 	}
 }

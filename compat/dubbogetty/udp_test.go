@@ -343,8 +343,8 @@ func TestUDPTaskPool(t *testing.T) {
 	pool := gxsync.NewTaskPoolSimple(4)
 	t.Cleanup(pool.Close)
 	r := record()
-	alias := codec{read: func(_ getty.Session, data []byte) (interface{}, int, error) { return data, len(data), nil }}
-	_, addr := udpServe(t, with(r, func(s getty.Session) { s.SetReader(alias) }), getty.WithServerTaskPool(pool))
+	all := codec{read: func(_ getty.Session, data []byte) (interface{}, int, error) { return data, len(data), nil }}
+	_, addr := udpServe(t, with(r, func(s getty.Session) { s.SetReader(all) }), getty.WithServerTaskPool(pool))
 	nc, err := net.Dial("udp", addr)
 	must(t, err)
 	defer nc.Close()

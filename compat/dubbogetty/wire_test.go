@@ -13,7 +13,6 @@ import (
 	"net/http"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -30,24 +29,9 @@ func TestWireOfSnappy(t *testing.T) {
 	must(t, err)
 	defer nc.Close()
 	must(t, nc.SetDeadline(time.Now().Add(patience)))
-	w, rd := snappy.NewBufferedWriter(nc), snappy.NewReader(nc)
+	w := snappy.NewBufferedWriter(nc)
 	defer w.Close()
-	for range 3 {
-		for _, text := range texts() {
-			var writing sync.WaitGroup
-			writing.Go(func() {
-				_, _ = io.WriteString(w, text+"\n")
-				_ = w.Flush()
-			})
-			buf := make([]byte, len(text)+1)
-			_, err := io.ReadFull(rd, buf)
-			must(t, err)
-			writing.Wait()
-			if string(buf) != text+"\n" {
-				t.Fatalf("the echo of %d bytes is another one", len(text))
-			}
-		}
-	}
+	wantEchoes(t, "snappy", w, snappy.NewReader(nc))
 }
 
 // upgraded is a raw WebSocket peer. Under TLS it shows a certificate if it has one.
@@ -201,7 +185,7 @@ func TestWebSocketCompressionOfTheServer(t *testing.T) {
 				s.SetCompressType(getty.CompressZip)
 			}
 		}))
-		via, count := tapped(t, addr)
+		via, _, count := tap(t, addr)
 		peer := record()
 		connect(t, transports[2], via, 1, with(peer, func(s getty.Session) { s.SetAttribute("ignore-reconnect", true) }))
 		text := strings.Repeat("x", 100_000)
