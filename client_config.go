@@ -31,14 +31,15 @@ type ClientConfig struct {
 	StablePeriod time.Duration
 
 	// Spread is the time over which clients come back after their server said that
-	// it restarts: each waits for a random part of it. See ErrRestart and
-	// Client.Retire. 0: 1 s. Range: 1 ms and more.
+	// it restarts: each of their sessions waits for a random part of it. See
+	// ErrRestart and Client.Retire. 0: 1 s. Range: 1 ms and more.
 	Spread time.Duration
 
 	// MaxFailures is how many consecutive failed rounds make the client give
 	// up until Connect is called again. A round is one parallel attempt for all
 	// missing sessions; it has failed if any of them failed, or ended within
-	// StablePeriod. 0: never give up. Range: 0 to math.MaxInt32.
+	// StablePeriod. Those that had begun by then count as the same one. 0: never
+	// give up. Range: 0 to math.MaxInt32.
 	MaxFailures int
 
 	// Dial replaces net.Dialer, for proxies, tests and other networks. network

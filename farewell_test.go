@@ -227,44 +227,81 @@ func TestShutdownNamesFarewell(t *testing.T) {
 	})
 }
 
-// Clients of a server that restarts come back one by one, not all at once.
+// Sessions with a server that restarts come back one by one, not all at once,
+// whether they are of one client or of many.
 func TestClientsSpreadTheirReconnects(t *testing.T) {
+	for _, size := range []int{1, 40} {
+		t.Run(strconv.Itoa(size), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { trySpread(t, 40/size, size) })
+		})
+	}
+}
+
+func trySpread(t *testing.T, clients, size int) {
+	v := &virtual{Network: newNetwork(), ws: true, start: time.Now()}
+	srv := v.serve(t, record(), getty.Config{}, nil)
+	var mu sync.Mutex
+	var dials []time.Duration
+	for range clients {
+		cfg := getty.ClientConfig{PoolSize: size, Spread: 10 * time.Second, StablePeriod: time.Millisecond}
+		cfg.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+			mu.Lock()
+			dials = append(dials, v.since())
+			mu.Unlock()
+			return v.Dial(ctx, network, address)
+		}
+		connected(t, "ws://server:1/", record(), cfg)
+	}
+	time.Sleep(time.Second)
+	begin := v.since()
+	must(t, srv.Shutdown(t.Context()))
+	v.serve(t, record(), getty.Config{}, nil)
+	time.Sleep(20 * time.Second)
+	synctest.Wait()
+	mu.Lock()
+	defer mu.Unlock()
+	back, early, together := dials[clients*size:], 0, 0
+	for i, at := range back {
+		if at-begin > 11*time.Second {
+			t.Errorf("a session comes back after %v", at-begin)
+		} else if at-begin < 5*time.Second {
+			early++
+		}
+		if i > 0 && at == back[i-1] {
+			together++
+		}
+	}
+	all := clients * size
+	if len(back) != all || early < all/8 || early > all-all/8 || together > 0 {
+		t.Errorf("%d sessions came back, %d of them in the first half of the time, %d in step with another", len(back), early, together)
+	}
+}
+
+// While they come back each attempt may be a round of its own. Those that had
+// begun when one failed are no more failures.
+func TestSpreadAttemptsFailTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const clients = 40
+		const size = 10
 		v := &virtual{Network: newNetwork(), ws: true, start: time.Now()}
 		srv := v.serve(t, record(), getty.Config{}, nil)
-		var mu sync.Mutex
-		var back []time.Duration
-		for range clients {
-			cfg := getty.ClientConfig{Spread: 10 * time.Second, StablePeriod: time.Millisecond, Dial: v.Dial}
-			cfg.OnReconnect = func(failures int, err error) {
-				if !errors.Is(err, getty.ErrRestart) {
-					return // a later attempt
-				}
-				mu.Lock()
-				defer mu.Unlock()
-				back = append(back, v.since())
+		var gone atomic.Bool
+		cfg := getty.ClientConfig{PoolSize: size, Spread: time.Second, StablePeriod: time.Millisecond, DialTimeout: 2 * time.Second}
+		cfg.Backoff.Min, cfg.Backoff.Max = time.Hour, time.Hour
+		cfg.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+			if gone.Load() { // nobody answers
+				<-ctx.Done()
+				return nil, ctx.Err()
 			}
-			connected(t, "ws://server:1/", record(), cfg)
+			return v.Dial(ctx, network, address)
 		}
+		c := connected(t, "ws://server:1/", record(), cfg)
 		time.Sleep(time.Second)
-		begin := v.since()
+		gone.Store(true)
 		must(t, srv.Shutdown(t.Context()))
-		v.serve(t, record(), getty.Config{}, nil)
-		time.Sleep(20 * time.Second)
+		time.Sleep(10 * time.Second)
 		synctest.Wait()
-		mu.Lock()
-		defer mu.Unlock()
-		early := 0
-		for _, at := range back {
-			if at -= begin; at > 11*time.Second {
-				t.Errorf("a client comes back after %v", at)
-			} else if at < 5*time.Second {
-				early++
-			}
-		}
-		if len(back) != clients || early < clients/8 || early > clients-clients/8 {
-			t.Errorf("%d clients came back, %d of them in the first half of the time", len(back), early)
+		if st, n := c.State(), c.Stats().DialFailures; st.Failures != 1 || n != size {
+			t.Errorf("%d attempts failed, which counts as %d failures, want %d and 1", n, st.Failures, size)
 		}
 	})
 }

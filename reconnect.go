@@ -5,6 +5,7 @@ package getty
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/getty-net/getty/internal/backoff"
@@ -13,14 +14,14 @@ import (
 // reconnecter is the part of a pool that counts failures and decides when to
 // try again. It is guarded by the pool's mu.
 type reconnecter struct {
-	working    bool          // the worker runs
-	event      chan struct{} // wakes the worker
-	dialing    int           // attempts whose session is not in rotation yet
-	round      int           // counts parallel attempts
-	counted    int           // the last round that counted as a failure
-	failures   int           // consecutive failed rounds
-	failedAt   time.Duration // of the last failure, on the endpoint's clock
-	spreadTo   time.Duration // no dialing before that: a server restarts
+	working    bool            // the worker runs
+	event      chan struct{}   // wakes the worker
+	dialing    int             // attempts whose session is not in rotation yet
+	round      int             // counts parallel attempts
+	counted    int             // the last round that does not count as a failure any more
+	failures   int             // consecutive failed rounds
+	failedAt   time.Duration   // of the last failure, on the endpoint's clock
+	held       []time.Duration // when free slots of a server that restarts may be dialed; sorted
 	lastErr    error
 	gaveUp     error
 	dials      int64
@@ -68,43 +69,59 @@ func (p *pool) work() {
 // It reports false when the worker is not needed any more.
 func (p *pool) workOnce() bool {
 	p.mu.Lock()
-	idle := p.missing() <= 0
-	if p.refusal() != nil || (idle && p.rec.dialing == 0) {
+	if p.refusal() != nil || (p.missing() <= 0 && p.rec.dialing == 0) {
 		p.rec.working = false
 		p.mu.Unlock()
 		return false
 	}
 	p.forgive()
-	pause := max(backoff.Delay(p.rec.failures, p.cfg.Backoff.Min, p.cfg.Backoff.Max), p.rec.spreadTo-p.ep.now())
+	n, next := p.due()
+	pause := backoff.Delay(p.rec.failures, p.cfg.Backoff.Min, p.cfg.Backoff.Max)
 	p.mu.Unlock()
-	if idle {
-		select {
-		case <-p.rec.event:
-		case <-p.ctx.Done():
-		}
-		return true
-	}
-	for p.sleep(pause) {
-		// The server may have said during the pause that it restarts.
-		if pause = p.spreadLeft(); pause <= 0 {
-			p.dialRound()
-			break
-		}
+	switch {
+	case n <= 0:
+		p.await(next)
+	case p.sleep(pause):
+		p.dialRound()
 	}
 	return true
 }
 
-func (p *pool) spreadLeft() time.Duration {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.rec.spreadTo - p.ep.now()
+// await waits for a change, and no longer than until the moment next, unless
+// that is 0.
+func (p *pool) await(next time.Duration) {
+	var passed <-chan time.Time
+	if next > 0 {
+		t := time.NewTimer(next - p.ep.now())
+		defer t.Stop()
+		passed = t.C
+	}
+	select {
+	case <-passed:
+	case <-p.rec.event:
+	case <-p.ctx.Done():
+	}
 }
 
-// spread has this client wait for its part of Spread, beginning now. It is
-// called with mu held.
+// due is how many free slots may be dialed now, and when the next one may be; 0
+// if none is held back. It is called with mu held.
+func (p *pool) due() (n int, next time.Duration) {
+	i, _ := slices.BinarySearch(p.rec.held, p.ep.now()+1)
+	p.rec.held = p.rec.held[i:]
+	if len(p.rec.held) == 0 {
+		p.rec.held = nil
+		return p.missing(), 0
+	}
+	return p.missing() - len(p.rec.held), p.rec.held[0]
+}
+
+// spread has each free slot wait for a part of Spread of its own, beginning
+// now. It is called with mu held.
 func (p *pool) spread() {
-	if now := p.ep.now(); p.rec.spreadTo <= now {
-		p.rec.spreadTo = now + rand.N(p.cfg.Spread) //nolint:gosec // it is to be even, not secret
+	for len(p.rec.held) < p.missing() {
+		at := p.ep.now() + rand.N(p.cfg.Spread) //nolint:gosec // it is to be even, not secret
+		i, _ := slices.BinarySearch(p.rec.held, at)
+		p.rec.held = slices.Insert(p.rec.held, i, at)
 	}
 }
 
@@ -122,10 +139,11 @@ func (p *pool) sleep(d time.Duration) bool {
 	}
 }
 
-// dialRound starts an attempt for every free slot.
+// dialRound starts an attempt for every free slot that is not held back: the
+// server may have said during the pause that it restarts.
 func (p *pool) dialRound() {
 	p.mu.Lock()
-	n := max(p.missing(), 0)
+	n, _ := p.due()
 	if p.refusal() != nil {
 		n = 0
 	}
@@ -236,14 +254,15 @@ func (p *pool) forgive() {
 	}
 }
 
-// failed counts a failure, once for each round. It is called with mu held and
-// returns the error of giving up, if it comes to that.
+// failed counts a failure, once for each round and for those that had begun by
+// then: with Spread each slot may be a round of its own. It is called with mu
+// held and returns the error of giving up, if it comes to that.
 func (p *pool) failed(round int, err error) error {
 	p.rec.lastErr = err
 	if p.ctx.Err() != nil || round <= p.rec.counted {
 		return nil
 	}
-	p.rec.counted = round
+	p.rec.counted = p.rec.round
 	p.rec.failures++
 	p.rec.failedAt = p.ep.now()
 	p.ep.log.Warn("getty: connecting failed", "failures", p.rec.failures, "error", err)
