@@ -5,6 +5,7 @@ package getty
 import (
 	"crypto/tls"
 	"log/slog"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -43,6 +44,14 @@ type Config struct {
 	// so long while some are waiting. It is also the longest that a sender waits
 	// for room under PolicyBlock. 0: 10 s. Range: 1 ms and more.
 	WriteTimeout time.Duration
+	// UserTimeout ends a session with ETIMEDOUT when bytes that the kernel has
+	// taken are not acknowledged for so long, or when a peer that acknowledges has
+	// had no room for more for so long: a callback over there that takes longer
+	// loses its session. It is the user timeout of TCP (RFC 5482; TCP_USER_TIMEOUT,
+	// on Linux only) and set on the sockets that URLs of TCP make, not on conns
+	// that come from elsewhere. 0: the system's, some 15 minutes, and full peers are
+	// left to WriteTimeout. Range: 1 ms to math.MaxInt32 ms.
+	UserTimeout time.Duration
 	// HandshakeTimeout bounds the handshakes of TLS, WebSocket and Compression together. 0: 10 s. Range: 1 ms and more.
 	HandshakeTimeout time.Duration
 	// CloseTimeout is how long a session that was closed here, and has flushed,
@@ -196,6 +205,19 @@ type limits struct {
 	keepMisses     int
 	keepFrame      string
 	peer           Limits
+}
+
+// control prepares the socket of a URL before it is bound or connected.
+func (c *Config) control(network, address string, rc syscall.RawConn) error {
+	if c.UserTimeout > 0 && strings.HasPrefix(network, "tcp") {
+		if err := setUserTimeout(rc, c.UserTimeout); err != nil {
+			return err
+		}
+	}
+	if c.Control == nil {
+		return nil
+	}
+	return c.Control(network, address, rc)
 }
 
 // forServers names a field that is set and means nothing to a client, or "".

@@ -71,6 +71,10 @@ var sessionSettings = []setting{
 
 // endpointSettings are the other fields of Config.
 var endpointSettings = []setting{
+	{
+		field: "UserTimeout", good: []int64{0, milli, math.MaxInt32 * milli}, bad: []int64{-1, 1, milli - 1, math.MaxInt32*milli + 1},
+		want: "want 0, or 1ms to 596h31m23.647s",
+	},
 	durationSetting("HandshakeTimeout"),
 	durationSetting("DrainTimeout"),
 	optionalSetting("DrainDelay"),

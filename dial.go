@@ -29,6 +29,9 @@ func newDialer(ep *endpoint, raw string, hook dialFunc) (*dialer, error) {
 	if field := ep.cfg.forServers(); field != "" {
 		return nil, &ConfigError{Field: "Config." + field, Problem: "is set, want none: it is for servers"}
 	}
+	if hook != nil && ep.cfg.UserTimeout > 0 {
+		return nil, &ConfigError{Field: "Config.UserTimeout", Problem: "is set together with Dial, which makes the sockets itself, want one of them"}
+	}
 	t, err := parseURL(raw)
 	if err == nil {
 		err = ep.cfg.Compression.check(t.kind)
@@ -38,7 +41,7 @@ func newDialer(ep *endpoint, raw string, hook dialFunc) (*dialer, error) {
 	}
 	d := &dialer{ep: ep, target: t, dial: hook}
 	if d.dial == nil {
-		d.dial = (&net.Dialer{Control: ep.cfg.Control}).DialContext
+		d.dial = (&net.Dialer{Control: ep.cfg.control}).DialContext
 	}
 	if t.secure() {
 		d.tls = clientTLS(t.tlsConfig(ep.cfg.TLS), t.host)

@@ -22,7 +22,7 @@ func (ep *endpoint) listen(t target) (net.Listener, error) {
 		}
 		return newUDPSocket(ep, pc), nil
 	}
-	lc := net.ListenConfig{Control: ep.cfg.Control}
+	lc := net.ListenConfig{Control: ep.cfg.control}
 	l, err := lc.Listen(context.Background(), t.network, t.address)
 	if err != nil && t.network == "unix" && errors.Is(err, syscall.EADDRINUSE) && removeStale(t.address) {
 		l, err = lc.Listen(context.Background(), t.network, t.address)

@@ -44,6 +44,12 @@ func (c *Config) check(v *validator) {
 	v.optional("IdleTimeout", c.IdleTimeout)
 	v.optional("MessageTimeout", c.MessageTimeout)
 	v.duration("WriteTimeout", c.WriteTimeout)
+	if d, longest := c.UserTimeout, math.MaxInt32*time.Millisecond; d != 0 && (d < time.Millisecond || d > longest) {
+		v.fail("UserTimeout", "is %v, want 0, or 1ms to %v", d, longest)
+	}
+	if c.UserTimeout > 0 && !hasUserTimeout {
+		v.fail("UserTimeout", "is %v, want 0: this system has no TCP_USER_TIMEOUT", c.UserTimeout)
+	}
 	v.duration("HandshakeTimeout", c.HandshakeTimeout)
 	v.duration("CloseTimeout", c.CloseTimeout)
 	v.duration("DrainTimeout", c.DrainTimeout)
