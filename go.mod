@@ -4,7 +4,7 @@ go 1.26
 
 require (
 	github.com/gobwas/ws v1.5.0
-	github.com/klauspost/compress v1.20.3
+	github.com/klauspost/compress v1.20.4
 	go.uber.org/goleak v1.3.0
 )
 

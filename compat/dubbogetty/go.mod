@@ -5,11 +5,11 @@ go 1.26
 replace github.com/getty-net/getty => ../..
 
 require (
-	github.com/dubbogo/gost v1.13.1
+	github.com/dubbogo/gost v1.13.1 // as in dubbo-getty 1.5.0: who moves needs no other
 	github.com/getty-net/getty v0.0.0-00010101000000-000000000000
-	github.com/klauspost/compress v1.20.3
+	github.com/klauspost/compress v1.20.4
 	go.uber.org/goleak v1.3.0
-	go.uber.org/zap v1.21.0
+	go.uber.org/zap v1.21.0 // likewise
 )
 
 require (
