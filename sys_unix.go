@@ -15,7 +15,7 @@ func sysWrite(fd int, p []byte) (int, syscall.Errno) { return sysCall(syscall.Wr
 func sysCall(call func(int, []byte) (int, error), fd int, p []byte) (int, syscall.Errno) {
 	for {
 		n, err := call(fd, p)
-		errno, _ := err.(syscall.Errno)
+		errno, _ := err.(syscall.Errno) //nolint:errorlint // package syscall wraps none
 		switch {
 		case err == nil:
 			return n, 0

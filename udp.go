@@ -126,7 +126,7 @@ type udpShared struct {
 	lim   *limits        // of accepted sessions: they always end when idle
 
 	// buffers to receive into. A socket holds one only while it reads.
-	buffers sync.Pool
+	buffers sync.Pool //nolint:unused // of Linux
 }
 
 func (u *udpShared) init(cfg *Config, lim *limits) {
@@ -185,7 +185,7 @@ type udpDest struct {
 	peer  netip.AddrPort
 	other net.Addr
 	local netip.Addr // the source to send from; invalid: the system chooses
-	raw   rawDest    // the same, as the kernel wants it
+	raw   rawDest    //nolint:unused // the same, as the kernel of Linux wants it
 }
 
 // udpNetwork is what an error says about itself.

@@ -7,7 +7,7 @@ package getty
 import "net"
 
 // rawDest is for systems with calls of their own.
-type rawDest struct{}
+type rawDest struct{} //nolint:unused // a field's
 
 // newServerIO and newClientIO stand on package net here. slow: writing may wait
 // for long.

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/getty-net/getty/gettytest"
 )
 
 // binary is this command, built by TestMain.
@@ -25,7 +27,7 @@ func TestMain(m *testing.M) {
 	}
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		_ = os.RemoveAll(dir)
-		os.Exit(code)
+		gettytest.Exit(code)
 	}))
 }
 

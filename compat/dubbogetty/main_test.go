@@ -11,6 +11,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/apache/dubbo-getty"
+	"github.com/getty-net/getty/gettytest"
 )
 
 // TestTimerWheel: gost's is running, which dubbo-go takes for granted.
@@ -22,5 +23,5 @@ func TestMain(m *testing.M) {
 	if os.Getenv(zapChild) == "" {
 		getty.SetLogger(nil)
 	}
-	goleak.VerifyTestMain(m, goleak.IgnoreCurrent()) // gost's timer wheel
+	goleak.VerifyTestMain(m, goleak.Cleanup(gettytest.Exit), goleak.IgnoreCurrent()) // gost's timer wheel
 }

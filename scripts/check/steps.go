@@ -25,6 +25,12 @@ var (
 	systems   = []string{"linux", "darwin", "windows", "freebsd"}
 	linuxOnly = []string{"bench", "faults", "scripts", "soak"}
 
+	// otherBuilds are those of the root that have files of their own.
+	otherBuilds = []string{"GOFLAGS=-tags=race", "GOFLAGS=-tags=getty_debug", "GOFLAGS=-tags=getty_portable", "GOOS=darwin", "GOOS=windows"}
+
+	// bufferless modules run none of the engine, or somebody else's programs.
+	bufferless = []string{"bench", "scripts", "compat/apicheck", "compat/consumers"}
+
 	// timeouts are those of the tests of single modules. The root has the most of them; the consumers are downloaded and
 	// compiled by their tests.
 	timeouts = map[string]time.Duration{".": 12 * time.Minute, "compat/consumers": 20 * time.Minute}
@@ -49,14 +55,19 @@ func steps(r repo, o options) []step {
 		}
 	}
 	for _, m := range r.modules {
-		all = append(all, lintStep(o.lint, m))
+		all = append(all, lintStep(o.lint, m, ""))
+	}
+	for _, build := range otherBuilds {
+		all = append(all, lintStep(o.lint, ".", build))
 	}
 	all = append(all, testStep("portable", ".", "-race", "-tags=getty_portable"))
 	for _, m := range r.modules { // the root is the first of them
 		all = append(all, testStep("race", m, "-race"))
 	}
-	for _, m := range []string{".", "faults", "proxyproto"} {
-		all = append(all, testStep("debug", m, "-tags=getty_debug"))
+	for _, m := range r.modules {
+		if !slices.Contains(bufferless, m) {
+			all = append(all, testStep("debug", m, "-tags=getty_debug"))
+		}
 	}
 	for _, m := range r.modules {
 		if r.hasAllocTests(m) {
@@ -73,9 +84,14 @@ func goStep(kind, module, line string) step {
 	return step{kind, kind + " " + module, plain(command{dir: module, args: strings.Fields(line)})}
 }
 
-func lintStep(program, module string) step {
+// lintStep looks at the files of one build: an environment variable, or empty for this system's.
+func lintStep(program, module, build string) step {
 	args := []string{program, "run", "--allow-parallel-runners", "--show-stats=false", "./..."}
-	return step{"lint", "lint " + module, plain(command{dir: module, args: args})}
+	c := command{dir: module, args: args}
+	if build != "" {
+		c.env = []string{build}
+	}
+	return step{"lint", strings.TrimSpace("lint " + module + " " + build), plain(c)}
 }
 
 // testStep counts every test of a module.
@@ -83,6 +99,11 @@ func testStep(kind, module string, flags ...string) step {
 	timeout := cmp.Or(timeouts[module], 8*time.Minute)
 	args := append(strings.Fields("go test -json -count=1 -timeout="+timeout.String()), flags...)
 	c := command{dir: module, args: append(args, "./...")}
+	for _, f := range flags {
+		if strings.HasPrefix(f, "-tags=") {
+			c.env = []string{"GOFLAGS=" + f} // for the programs that the tests build
+		}
+	}
 	return step{kind, strings.Join(append([]string{"test", module}, flags...), " "), tests(c)}
 }
 
