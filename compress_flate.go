@@ -79,7 +79,7 @@ func newInflater(raw bool) func() expander {
 
 // expand takes steps of a limited size, of which the ratio is looked at.
 func (f *inflater) expand(dst, src []byte) (out, used int, err error) {
-	return f.d.Expand(dst[:min(len(dst), pieceSize)], src)
+	return f.d.Expand(dst[:min(len(dst), freeExpansion)], src)
 }
 
 func (f *inflater) rest()       { f.d.Rest() }

@@ -101,7 +101,7 @@ func (c *compressConn) read(in *window) error {
 			c.exp.rest()
 			in.park()
 			had := c.src.len()
-			c.src.waited = false
+			c.src.waited, c.src.single = false, true // a little may become a lot
 			c.err = c.raw.read(&c.src)
 			in.waited = c.src.waited
 			c.got += c.src.len() - had

@@ -73,7 +73,8 @@ func (c *rawConn) read(in *window) error {
 
 // onReadable always reads before it lets the runtime wait: an edge that came
 // before the call has been discarded by then. It reads on while there was more
-// than room for it: what was sent together is handled, and answered, together.
+// than room for it: what was sent together is handled, and answered, together,
+// unless the window is to be looked at first.
 func (c *rawConn) onReadable(fd uintptr) bool {
 	for more := false; ; more = true {
 		p := c.in.space()
@@ -89,7 +90,7 @@ func (c *rawConn) onReadable(fd uintptr) bool {
 			c.err = io.EOF
 		default:
 			c.in.filled(n)
-			if n == len(p) && c.in.len() < maxBatch {
+			if n == len(p) && !c.in.single && c.in.len() < maxBatch {
 				continue
 			}
 		}

@@ -59,7 +59,7 @@ type Limits struct {
 	Throttle bool
 
 	// MaxExpansion bounds how many bytes one received byte may stand for, under
-	// Compression and on compressed WebSockets; the first 64 KiB of a message or
+	// Compression and on compressed WebSockets; the first 16 KiB of a message or
 	// a stream are free. MaxMessageSize bounds messages in any case.
 	// That of Setup is for WebSocket only. Text of one
 	// repeated letter comes close to 1000. 0: no limit. Range: 0 to 1 000 000.
@@ -97,7 +97,7 @@ func (v *validator) rate(field string, r Rate) {
 func (l *Limits) metered() bool { return l.Messages.PerSecond > 0 || l.Bytes.PerSecond > 0 }
 
 // freeExpansion is what input of any size may become.
-const freeExpansion = 64 << 10
+const freeExpansion = 16 << 10
 
 // expanded is the most that in bytes may become; never more than limit.
 func (l *Limits) expanded(in, limit int) int {

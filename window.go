@@ -13,6 +13,7 @@ type window struct {
 	r, w   int          // unused bytes are buf.B[r:w]
 	hint   uint8        // index into readSizes, follows the traffic
 	waited bool         // it was parked: the last read had to wait
+	single bool         // it is to be looked at after each read
 
 	headers int // bytes of the last read that were not on the wire; see addRecord
 }

@@ -68,13 +68,14 @@ func lacking(size, n uint) error {
 
 // repeat copies length bytes from dist bytes before w to w, which may overlap.
 func repeat(buf []byte, w, dist, length int) int {
-	if dist == 1 { // a run, which text that expands the most consists of
-		for run := uint64(buf[w-1]) * 0x0101010101010101; length >= 8; length -= 8 {
-			binary.LittleEndian.PutUint64(buf[w:], run)
-			w += 8
-		}
+	from := w - dist
+	if dist == 1 && length >= 16 { // a run, which text that expands the most consists of
+		run := uint64(buf[from]) * 0x0101010101010101
+		binary.LittleEndian.PutUint64(buf[w:], run)
+		binary.LittleEndian.PutUint64(buf[w+8:], run)
+		w, length = w+16, length-16
 	}
-	for from := w - dist; length > 0; {
+	for length > 0 { // each time there is twice as much to copy
 		n := copy(buf[w:w+length], buf[from:w])
 		w += n
 		length -= n
