@@ -6,7 +6,7 @@ replace github.com/getty-net/getty => ..
 
 require (
 	github.com/getty-net/getty v0.0.0-00010101000000-000000000000
-	github.com/pires/go-proxyproto v0.15.0
+	github.com/pires/go-proxyproto v0.15.0 // 0.16.0 needs Go 1.26.9
 	go.uber.org/goleak v1.3.0
 )
 

@@ -45,7 +45,15 @@ func (s *server) SessionOpened(getty.SessionInfo)                            {}
 func (s *server) SessionClosed(getty.SessionInfo, getty.SessionStats, error) {}
 func (s *server) ConnFailed(_ string, _ net.Addr, err error)                 { s.failed <- err }
 
-func serve(t *testing.T, cfg getty.Config, how func(*getty.Server[string], net.Listener) error, trusted ...string) *server {
+// serving is a way to serve a listener.
+type serving func(*getty.Server[string], net.Listener) error
+
+func serve(t *testing.T, cfg getty.Config, how serving, trusted ...string) *server {
+	t.Helper()
+	return serveCodec(t, codec.Line{}, cfg, how, trusted...)
+}
+
+func serveCodec(t *testing.T, c getty.Codec[string], cfg getty.Config, how serving, trusted ...string) *server {
 	t.Helper()
 	if trusted == nil {
 		trusted = []string{"127.0.0.0/8"}
@@ -64,7 +72,7 @@ func serve(t *testing.T, cfg getty.Config, how func(*getty.Server[string], net.L
 		},
 		Message: func(ss *getty.Session[string], m string) error { return ss.Send(m) },
 	}
-	srv, err := getty.NewServer(codec.Line{}, events, cfg)
+	srv, err := getty.NewServer(c, events, cfg)
 	must(t, err)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
@@ -83,6 +91,10 @@ func serve(t *testing.T, cfg getty.Config, how func(*getty.Server[string], net.L
 }
 
 func plain(s *getty.Server[string], l net.Listener) error { return s.Serve(l) }
+
+func webSocket(s *getty.Server[string], l net.Listener) error { return s.ServeWebSocket(l, "") }
+
+func webSocketTLS(s *getty.Server[string], l net.Listener) error { return s.ServeWebSocketTLS(l, "") }
 
 func (s *server) dial(t *testing.T) net.Conn {
 	t.Helper()

@@ -4,8 +4,7 @@ package proxyproto_test
 
 import (
 	"bufio"
-	"context"
-	"crypto/tls"
+	"bytes"
 	"errors"
 	"net"
 	"net/netip"
@@ -14,7 +13,6 @@ import (
 	"time"
 
 	"github.com/getty-net/getty"
-	"github.com/getty-net/getty/codec"
 	"github.com/getty-net/getty/proxyproto"
 	pires "github.com/pires/go-proxyproto"
 )
@@ -53,56 +51,6 @@ func TestHeadersOfBothVersions(t *testing.T) {
 				}
 			})
 		}
-	}
-}
-
-// Behind the header is whatever the session is: TLS, WebSocket, compression.
-func TestOtherLayersFollow(t *testing.T) {
-	cert, roots := certificate(t)
-	server := &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
-	for name, tc := range map[string]struct {
-		url string
-		cfg getty.Config
-		how func(*getty.Server[string], net.Listener) error
-	}{
-		"tls": {"tls://", getty.Config{}, (*getty.Server[string]).ServeTLS},
-		"ws": {"ws://", getty.Config{}, func(s *getty.Server[string], l net.Listener) error {
-			return s.ServeWebSocket(l, "")
-		}},
-		"wss": {"wss://", getty.Config{}, func(s *getty.Server[string], l net.Listener) error {
-			return s.ServeWebSocketTLS(l, "")
-		}},
-		"zstd": {"tcp://", getty.Config{Compression: getty.CompressZstd}, plain},
-	} {
-		t.Run(name, func(t *testing.T) {
-			cfg := tc.cfg
-			cfg.TLS = server
-			s := serve(t, cfg, tc.how)
-			got := make(chan string, 1)
-			cc := getty.ClientConfig{Config: tc.cfg, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
-				var d net.Dialer
-				nc, err := d.DialContext(ctx, network, address)
-				if err == nil {
-					_, err = nc.Write(header(t, 2, "192.0.2.7:4711", "198.51.100.1:443"))
-				}
-				return nc, err
-			}}
-			cc.TLS = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
-			c, err := getty.NewClient(tc.url+s.addr, codec.Line{}, getty.EventFuncs[string]{
-				Message: func(_ *getty.Session[string], m string) error { got <- m; return nil },
-			}, cc)
-			must(t, err)
-			ctx, cancel := context.WithTimeout(context.Background(), limit)
-			defer cancel()
-			must(t, c.Send(ctx, "hello"))
-			if m := receive(t, got, "answer"); m != "hello" {
-				t.Errorf("%q came back", m)
-			}
-			if o := receive(t, s.opened, "session"); o.remote != "192.0.2.7:4711" {
-				t.Errorf("the session is %+v", o)
-			}
-			must(t, c.Shutdown(ctx))
-		})
 	}
 }
 
@@ -151,18 +99,38 @@ func TestLocalCommand(t *testing.T) {
 
 // A header that does not come holds nobody up, and not for ever.
 func TestASlowHeader(t *testing.T) {
-	s := serve(t, getty.Config{HandshakeTimeout: 200 * time.Millisecond}, plain)
-	slow, fast := s.dial(t), s.dial(t)
-	_, err := slow.Write([]byte("PROXY "))
-	must(t, err)
-	_, err = fast.Write(append(header(t, 1, "192.0.2.7:4711", "198.51.100.1:443"), "hello\n"...))
-	must(t, err)
-	echoes(t, fast, "hello")
-	if err := receive(t, s.failed, "failure"); !errors.Is(err, getty.ErrHandshakeTimeout) {
-		t.Errorf("it failed with %v", err)
-	}
-	if _, err := slow.Read(make([]byte, 1)); err == nil {
-		t.Error("the connection is open")
+	const timeout = 500 * time.Millisecond
+	v1, v2 := header(t, 1, "192.0.2.7:4711", "198.51.100.1:443"), header(t, 2, "192.0.2.7:4711", "198.51.100.1:443")
+	for name, half := range map[string][]byte{
+		"nothing":           nil,
+		"v1 name":           v1[:6],
+		"v1 without its CR": v1[:len(v1)-2],
+		"v1 without its LF": v1[:len(v1)-1],
+		"v2 signature":      v2[:12],
+		"v2 length":         v2[:16],
+		"v2 addresses":      v2[:len(v2)-1],
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := serve(t, getty.Config{HandshakeTimeout: timeout}, plain)
+			begun := time.Now()
+			slow, fast := s.dial(t), s.dial(t)
+			_, err := slow.Write(half)
+			must(t, err)
+			_, err = fast.Write(append(bytes.Clone(v1), "hello\n"...))
+			must(t, err)
+			echoes(t, fast, "hello")
+			err, lasted := receive(t, s.failed, "failure"), time.Since(begun)
+			if !errors.Is(err, getty.ErrHandshakeTimeout) || lasted < timeout {
+				t.Errorf("it failed after %v with %v", lasted, err)
+			}
+			if _, err := slow.Read(make([]byte, 1)); err == nil {
+				t.Error("the connection is open")
+			}
+			if st := s.Stats(); st.Opening != 0 || st.Refusals["handshake timeout"] != 1 {
+				t.Errorf("%d are opening, refused are %v", st.Opening, st.Refusals)
+			}
+		})
 	}
 }
 
