@@ -13,7 +13,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -51,23 +53,28 @@ func TestMain(m *testing.M) {
 
 // program is the example, in all its generations.
 type program struct {
-	t    *testing.T
-	r    *os.File // what they write
-	out  *bufio.Scanner
-	addr string
-	pid  int // of the newest
+	t       *testing.T
+	r       *os.File // what they write
+	out     *bufio.Scanner
+	addrs   []string
+	pidFile string
+	pid     int // of the newest
+	probes  []*probe
 }
 
-// start runs the example and waits until it listens.
+// start runs the example, waits until it listens, and probes it until the test
+// ends.
 func start(t *testing.T, cmd *exec.Cmd) *program {
 	t.Helper()
+	pidFile := filepath.Join(t.TempDir(), "pid")
+	cmd.Args = append(cmd.Args, "-pidfile", pidFile)
 	r, w, err := os.Pipe() // not StdoutPipe: successors write to it, too
 	must(t, err)
 	t.Cleanup(func() { _ = r.Close() })
-	cmd.Stdout, cmd.Stderr = w, t.Output()
+	cmd.Stdout, cmd.Stderr = w, w
 	must(t, cmd.Start())
 	must(t, w.Close())
-	p := &program{t: t, r: r, out: bufio.NewScanner(r), pid: cmd.Process.Pid}
+	p := &program{t: t, r: r, out: bufio.NewScanner(r), pid: cmd.Process.Pid, pidFile: pidFile}
 	t.Cleanup(func() {
 		_ = syscall.Kill(p.pid, syscall.SIGTERM)
 		_ = cmd.Wait()
@@ -77,6 +84,9 @@ func start(t *testing.T, cmd *exec.Cmd) *program {
 		}
 	})
 	p.next()
+	for _, addr := range p.addrs {
+		p.probes = append(p.probes, newProbe(t, addr))
+	}
 	return p
 }
 
@@ -85,22 +95,53 @@ func (p *program) next() {
 	p.t.Helper()
 	must(p.t, p.r.SetReadDeadline(time.Now().Add(limit)))
 	for p.out.Scan() {
+		p.t.Log(p.out.Text())
 		var pid int
-		var addr string
-		if n, _ := fmt.Sscanf(p.out.Text(), "process %d is listening on %s", &pid, &addr); n == 2 {
-			p.pid, p.addr = pid, addr
+		var addrs string
+		if n, _ := fmt.Sscanf(p.out.Text(), "process %d is listening on %s", &pid, &addrs); n == 2 {
+			p.pid, p.addrs = pid, strings.Split(addrs, ",")
+			p.wantPIDFile()
 			return
 		}
 	}
 	p.t.Fatal("no process is listening: ", p.out.Err())
 }
 
+// fails waits for a process that has got no successor.
+func (p *program) fails() {
+	p.t.Helper()
+	must(p.t, p.r.SetReadDeadline(time.Now().Add(limit)))
+	for p.out.Scan() {
+		p.t.Log(p.out.Text())
+		if strings.Contains(p.out.Text(), "no successor: ") {
+			return
+		}
+	}
+	p.t.Fatal("no process is without a successor: ", p.out.Err())
+}
+
+// wantPIDFile is how systemd knows which process it is.
+func (p *program) wantPIDFile() {
+	p.t.Helper()
+	text, err := os.ReadFile(p.pidFile)
+	must(p.t, err)
+	if string(text) != strconv.Itoa(p.pid) {
+		p.t.Errorf("the file names process %s, want %d", text, p.pid)
+	}
+}
+
 // upgrade has the newest process replaced.
 func (p *program) upgrade() {
 	p.t.Helper()
 	old := p.pid
+	for _, pr := range p.probes {
+		pr.takeovers.Add(1)
+	}
 	must(p.t, syscall.Kill(old, syscall.SIGHUP))
 	p.next()
+	for _, pr := range p.probes {
+		pr.takeovers.Add(1)
+	}
 	if p.pid == old {
 		p.t.Fatal("the same process is listening")
 	}
@@ -215,48 +256,70 @@ func (l *load) sends(t *testing.T, n int64) {
 }
 
 func TestNoMessageIsLost(t *testing.T) {
-	cmd := exec.Command(bin, "-listen", "127.0.0.1:0")
-	p := start(t, cmd)
-	l := begin(t, p.addr)
+	p := start(t, exec.Command(bin, "-listen", "127.0.0.1:0,localhost:0"))
+	var loads []*load
+	for _, addr := range p.addrs {
+		loads = append(loads, begin(t, addr))
+	}
 	for range 3 {
-		l.sends(t, 3000)
+		for _, l := range loads {
+			l.sends(t, 3000)
+		}
 		p.upgrade()
 	}
-	l.sends(t, 3000)
-	l.settle(t)
-}
-
-// systemd opens the socket, and hands it over as descriptor 3.
-func TestSocketActivation(t *testing.T) {
-	tl, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	f, err := tl.(*net.TCPListener).File()
-	must(t, err)
-	addr := tl.Addr().String()
-	must(t, tl.Close())
-	cmd := exec.Command("sh", "-c", `LISTEN_FDS=1 LISTEN_PID=$$ exec "$0" -listen ignored`, bin)
-	cmd.ExtraFiles = []*os.File{f}
-	p := start(t, cmd)
-	must(t, f.Close())
-	if p.addr != addr {
-		t.Fatalf("it listens on %s, not on systemd's %s", p.addr, addr)
+	for _, l := range loads {
+		l.sends(t, 3000)
+		l.settle(t)
 	}
-	l := begin(t, addr)
-	l.sends(t, 1000)
-	p.upgrade()
+}
+
+// systemd opens the sockets, and hands them over as descriptors 3 and 4.
+func TestSocketActivation(t *testing.T) {
+	cmd := exec.Command("sh", "-c", `LISTEN_FDS=2 LISTEN_PID=$$ exec "$0" "$@"`, bin, "-listen", "one,two")
+	var addrs []string
+	for range 2 {
+		tl, err := net.Listen("tcp", "127.0.0.1:0")
+		must(t, err)
+		f, err := tl.(*net.TCPListener).File()
+		must(t, err)
+		addrs = append(addrs, tl.Addr().String())
+		must(t, tl.Close())
+		cmd.ExtraFiles = append(cmd.ExtraFiles, f)
+	}
+	p := start(t, cmd)
+	for _, f := range cmd.ExtraFiles {
+		must(t, f.Close())
+	}
+	if !slices.Equal(p.addrs, addrs) {
+		t.Fatalf("it listens on %s, not on systemd's %s", p.addrs, addrs)
+	}
+	l := begin(t, addrs[1])
+	for range 2 {
+		l.sends(t, 1000)
+		p.upgrade()
+	}
 	l.sends(t, 1000)
 	l.settle(t)
 }
 
+// A successor that cannot be started, or that fails when it has everything but
+// its place in the PID file, has taken nothing with it.
 func TestASuccessorThatFailsChangesNothing(t *testing.T) {
-	cmd := exec.Command(bin, "-listen", "127.0.0.1:0")
-	p := start(t, cmd)
-	l := begin(t, p.addr)
-	must(t, os.Rename(bin, bin+".gone"))
-	must(t, syscall.Kill(p.pid, syscall.SIGHUP))
-	l.sends(t, 1000)
-	must(t, os.Rename(bin+".gone", bin))
-	p.upgrade()
-	l.sends(t, 1000)
+	p := start(t, exec.Command(bin, "-listen", "127.0.0.1:0"))
+	l := begin(t, p.addrs[0])
+	paths := []string{bin}
+	for range 5 { // what would be lost is what is accepted in a short moment
+		paths = append(paths, filepath.Dir(p.pidFile))
+	}
+	for _, path := range paths {
+		must(t, os.Rename(path, path+".gone"))
+		must(t, syscall.Kill(p.pid, syscall.SIGHUP))
+		p.fails()
+		l.sends(t, 1000)
+		must(t, os.Rename(path+".gone", path))
+		p.wantPIDFile()
+		p.upgrade()
+		l.sends(t, 1000)
+	}
 	l.settle(t)
 }

@@ -3,14 +3,16 @@
 //go:build !windows
 
 // Command hotrestart is an echo server for lines that is replaced while it runs:
-// on SIGHUP it starts its successor from the same path, which takes the listener
+// on SIGHUP it starts its successor from the same path, which takes the listeners
 // over, and drains. No connection is refused meanwhile, and clients that know its
 // farewell lose no message.
 //
-// The listener may come from systemd (LISTEN_FDS); without, it is opened here. On
-// SIGTERM the server drains and ends.
+// The listeners may come from systemd (LISTEN_FDS); without, they are opened here.
+// On SIGTERM the server drains and ends. hotrestart.service and hotrestart.socket
+// are units for it: systemd follows from one process to the next by the file that
+// -pidfile names, and without it ends the service with the first of them.
 //
-// The listener is one of TCP. That of a unix socket removes its path when it is
+// The listeners are of TCP. That of a unix socket removes its path when it is
 // closed, which the successor still needs: SetUnlinkOnClose(false) comes first.
 package main
 
@@ -24,6 +26,7 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -37,22 +40,23 @@ import (
 const farewell = "!bye"
 
 func main() {
-	listen := flag.String("listen", "127.0.0.1:9000", "`address` to serve, unless systemd has given a socket")
+	listen := flag.String("listen", "127.0.0.1:9000", "`addresses` to serve, with commas between, unless systemd has given as many sockets")
+	pidFile := flag.String("pidfile", "", "`path` of a file with the process ID of the newest process that is ready")
 	flag.Parse()
-	if err := run(*listen); err != nil {
+	if err := run(strings.Split(*listen, ","), *pidFile); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(address string) error {
+func run(addresses []string, pidFile string) error {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, os.Interrupt)
-	upgrader, err := tableflip.New(tableflip.Options{})
+	upgrader, err := tableflip.New(tableflip.Options{PIDFile: pidFile})
 	if err != nil {
 		return err
 	}
 	defer upgrader.Stop()
-	l, err := listener(upgrader.Fds, address)
+	listeners, err := inherit(upgrader.Fds, addresses)
 	if err != nil {
 		return err
 	}
@@ -61,13 +65,19 @@ func run(address string) error {
 		return err
 	}
 	srv.Farewell = func(s *getty.Session[string]) { _ = s.Send(farewell) }
-	served := make(chan error, 1)
-	go func() { served <- srv.Serve(l) }()
 
-	if err := upgrader.Ready(); err != nil { // the predecessor, if there is one, drains from here on
+	// The predecessor, if there is one, drains from here on. Nothing is accepted
+	// before: a successor that fails must take no connection with it.
+	if err := upgrader.Ready(); err != nil {
 		return err
 	}
-	fmt.Println("process", os.Getpid(), "is listening on", l.Addr())
+	served := make(chan error, len(listeners))
+	var at []string
+	for _, l := range listeners {
+		go func() { served <- srv.Serve(l) }()
+		at = append(at, l.Addr().String())
+	}
+	fmt.Println("process", os.Getpid(), "is listening on", strings.Join(at, ","))
 	await(signals, upgrader, served)
 	ctx, cancel := context.WithTimeout(context.Background(), getty.DefaultDrainTimeout)
 	defer cancel()
@@ -119,17 +129,34 @@ func upgrade(upgrader *tableflip.Upgrader) error {
 	}
 }
 
-// listener takes over what a predecessor or systemd has opened.
-func listener(fds *tableflip.Fds, address string) (net.Listener, error) {
-	inherited, err := fds.Listener("tcp", address)
-	if err != nil || inherited != nil {
-		return inherited, err
+// inherit takes over what a predecessor or systemd has opened, and opens the rest.
+func inherit(fds *tableflip.Fds, addresses []string) ([]net.Listener, error) {
+	activated := os.Getenv("LISTEN_PID") == strconv.Itoa(os.Getpid())
+	if n := os.Getenv("LISTEN_FDS"); activated && n != strconv.Itoa(len(addresses)) {
+		return nil, fmt.Errorf("systemd has given %s sockets for %d addresses", n, len(addresses))
 	}
-	if os.Getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) || os.Getenv("LISTEN_FDS") != "1" {
-		return fds.Listen("tcp", address)
+	var all []net.Listener
+	for i, address := range addresses {
+		l, err := fds.Listener("tcp", address)
+		switch {
+		case err != nil || l != nil:
+		case activated:
+			l, err = activation(fds, i, address)
+		default:
+			l, err = fds.Listen("tcp", address)
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, l)
 	}
+	return all, nil
+}
+
+// activation takes a socket from systemd, for the successors, too.
+func activation(fds *tableflip.Fds, i int, address string) (net.Listener, error) {
 	const first = 3 // sd_listen_fds(3)
-	f := os.NewFile(first, "systemd")
+	f := os.NewFile(uintptr(first+i), "systemd")
 	defer f.Close()
 	l, err := net.FileListener(f)
 	if err != nil {
