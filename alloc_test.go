@@ -218,3 +218,35 @@ func TestAllocDeflate(t *testing.T) {
 		}
 	}
 }
+
+// TestAllocRefusedPackets: a flood of packets from made-up senders takes no memory.
+func TestAllocRefusedPackets(t *testing.T) {
+	const packets, atOnce = 8192, 128 // few enough for the socket's buffer
+	for kind, cfg := range map[string]getty.Config{
+		"denied":            {Guard: getty.Guard{Access: getty.NewAccessList(nil, prefixes("127.0.0.0/8"))}},
+		"too many sessions": {UDP: getty.UDP{MaxSessions: 1}},
+	} {
+		t.Run(kind, func(t *testing.T) {
+			srv, url := serve(t, udpTransport, echo, cfg, nil)
+			if cfg.UDP.MaxSessions > 0 {
+				udpWantEcho(t, udpPeer(t, url), "hello\n")
+			}
+			nc, p := udpPeer(t, url), []byte("let me in\n")
+			before := mallocs()
+			for sent := int64(0); sent < packets; {
+				for range atOnce {
+					_, err := nc.Write(p)
+					must(t, err)
+					sent++
+				}
+				reaches(t, sent, "the number of refusals", func() int64 { return srv.Stats().Refusals[kind] })
+			}
+			// Looking takes some, much less than one for each packet.
+			if made := mallocs() - before; made > packets/2 {
+				t.Errorf("%d allocations for %d packets", made, packets)
+			} else {
+				t.Logf("%d allocations for %d packets", made, packets)
+			}
+		})
+	}
+}

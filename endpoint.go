@@ -3,6 +3,7 @@
 package getty
 
 import (
+	"context"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -147,22 +148,27 @@ func (ep *endpoint) lost(kind string, remote net.Addr, err error) {
 	ep.failed(kind, remote, err)
 }
 
-// denied is failed for a packet of which nothing was made.
-func (ep *endpoint) denied(kind string, remote net.Addr) {
-	ep.mu.Lock()
-	ep.totals.Rejected++
-	ep.mu.Unlock()
-	ep.failed(kind, remote, ErrDenied)
-}
-
 // failed reports a connection that did not become a session.
 func (ep *endpoint) failed(kind string, remote net.Addr, err error) {
 	ep.mu.Lock()
 	ep.refusals[CauseKind(err)]++
 	ep.mu.Unlock()
+	ep.tellFailed(kind, remote, err)
+}
+
+func (ep *endpoint) tellFailed(kind string, remote net.Addr, err error) {
 	ep.log.Debug("getty: connection failed", "transport", kind, "remote", remote, "error", err)
 	if ep.cfg.Observer != nil {
 		ep.cfg.Observer.ConnFailed(kind, remote, err)
+	}
+}
+
+// denied is failed for a packet of which nothing was made: a flood of them must
+// not take memory, unless somebody wants to hear of it.
+func (ep *endpoint) denied(kind string, from netip.AddrPort) {
+	ep.udp.denied.Add(1)
+	if ep.cfg.Observer != nil || ep.log.Enabled(context.Background(), slog.LevelDebug) {
+		ep.tellFailed(kind, net.UDPAddrFromAddrPort(from), ErrDenied)
 	}
 }
 

@@ -170,6 +170,27 @@ func TestUDPDeniedBeforeAnythingElse(t *testing.T) {
 	}
 }
 
+// Packets beyond UDP.MaxSessions are counted as what they are, and nobody is told
+// of each: their senders may be made up.
+func TestUDPPacketsBeyondMaxSessionsAreCountedByKind(t *testing.T) {
+	const packets = 10
+	o := observe()
+	srv, url := serve(t, udpTransport, echo, getty.Config{Observer: o, UDP: getty.UDP{MaxSessions: 1}}, nil)
+	held := udpPeer(t, url)
+	udpWantEcho(t, held, "hello\n")
+	other := udpPeer(t, url)
+	for range packets {
+		write(t, other, "let me in\n")
+	}
+	reaches(t, packets, "the number of refusals", func() int64 { return srv.Stats().Refusals["too many sessions"] })
+	if st := srv.Stats(); st.Rejected != packets || st.UDP.Refused != packets || st.Failed != 0 || len(st.Refusals) != 1 {
+		t.Errorf("the statistics are %+v", st)
+	}
+	if len(o.failed) > 0 {
+		t.Errorf("the observer was told of %v", <-o.failed)
+	}
+}
+
 // The guard stands before every transport; addresses that are none pass.
 func TestD54GuardOverEveryTransport(t *testing.T) {
 	for _, tr := range append(slices.Clone(transports), udpTransport) {

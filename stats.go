@@ -40,8 +40,9 @@ type Stats struct {
 	// Causes counts closed sessions by CauseKind.
 	Causes map[string]int64
 	// Rejected counts connections refused by MaxSessions, MaxSessionsPerAddr and
-	// Guard, Failed those that ended before OnOpen: handshakes and Configure,
-	// AcceptErrors failed accepts.
+	// Guard, and packets refused by these and by UDP.MaxSessions. Failed counts
+	// those that ended before OnOpen: handshakes and Configure, AcceptErrors failed
+	// accepts.
 	Rejected, Failed, AcceptErrors int64
 	// Refusals counts what Rejected and Failed count by CauseKind of the reason:
 	// a handshake or preface that failed for no reason of its own is "handshake".
@@ -78,6 +79,14 @@ func (c *core) stats() SessionStats {
 	}
 }
 
+// refused adds packets of which nothing was made.
+func (st *Stats) refused(n int64, why error) {
+	if n > 0 {
+		st.Rejected += n
+		st.Refusals[CauseKind(why)] += n
+	}
+}
+
 // stats takes the endpoint's snapshot.
 func (ep *endpoint) stats() Stats {
 	ep.mu.Lock()
@@ -85,6 +94,8 @@ func (ep *endpoint) stats() Stats {
 	st := ep.totals
 	st.UDP.add(ep.udp.count.stats())
 	st.Causes, st.Refusals = maps.Clone(ep.causes), maps.Clone(ep.refusals)
+	st.refused(ep.udp.denied.Load(), ErrDenied)
+	st.refused(st.UDP.Refused, ErrTooManySessions)
 	st.Opened = ep.opened.Load()
 	st.AcceptErrors = ep.acceptErrors.Load()
 	st.Opening = len(ep.prefacing)
@@ -118,7 +129,8 @@ type Observer interface {
 	// SessionClosed comes after OnClose.
 	SessionClosed(info SessionInfo, stats SessionStats, cause error)
 	// ConnFailed tells of a connection that never became a session: a refused,
-	// failed or timed out one. remote may be nil.
+	// failed or timed out one. remote may be nil. Packets beyond UDP.MaxSessions
+	// are counted only: their senders may be made up, a new one for each.
 	ConnFailed(transport string, remote net.Addr, err error)
 }
 

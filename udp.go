@@ -27,8 +27,9 @@ import (
 type UDP struct {
 	// MaxSessions is how many peers the servers of an endpoint hold at once, as a
 	// session each. A packet from a further one is dropped and counted in
-	// Stats.UDP.Refused; no session makes room for it before it ends.
-	// Config.MaxSessions counts in addition. 0: 16384. Range: 1 to math.MaxInt32.
+	// Stats.UDP.Refused and Stats.Refusals; no session makes room for it before it
+	// ends. Config.MaxSessions counts in addition. 0: 16384. Range: 1 to
+	// math.MaxInt32.
 	MaxSessions int
 	// MaxPacketSize is the longest packet that is received, in bytes of payload.
 	// A longer one is dropped whole and counted in Stats.UDP.Truncated. A socket
@@ -121,9 +122,11 @@ func (pc *packetCounters) stats() UDPStats {
 // udpShared is what the UDP sockets of an endpoint share.
 type udpShared struct {
 	count packetCounters // of packets that belong to no session
-	peers atomic.Int64   // of servers
-	limit int64          // of peers
-	lim   *limits        // of accepted sessions: they always end when idle
+	// denied packets came from addresses that Guard.Access keeps out.
+	denied atomic.Int64
+	peers  atomic.Int64 // of servers
+	limit  int64        // of peers
+	lim    *limits      // of accepted sessions: they always end when idle
 
 	// buffers to receive into. A socket holds one only while it reads.
 	buffers sync.Pool //nolint:unused // of Linux

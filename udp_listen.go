@@ -128,7 +128,7 @@ func (u *udpSocket) onPacket(pk packet) {
 // senders must neither take more memory than that, nor the place of others.
 func (u *udpSocket) open(key udpKey, pk packet) {
 	if pk.from.IsValid() && !u.ep.cfg.Guard.Access.Allows(pk.from.Addr()) {
-		u.ep.denied(u.kind, net.UDPAddrFromAddrPort(pk.from))
+		u.ep.denied(u.kind, pk.from)
 		return
 	}
 	if !u.ep.udp.take() {
