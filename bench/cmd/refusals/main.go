@@ -4,144 +4,189 @@
 
 // Command refusals measures what refusing costs: for each limit of a server, the CPU time of the server and of the
 // peer that runs into it, for each attempt. Run it in the bench directory: go run ./cmd/refusals [part of a name]. The server is a
-// process of its own; the peer is a Go program on plain sockets with what it sends prepared.
+// process of its own; the peer is a Go program on plain sockets with what it sends prepared. A figure stands only if what was
+// counted by the server is what was to be measured.
 package main
 
 import (
 	"bufio"
-	"errors"
+	"flag"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 )
 
-const (
-	rounds   = 5
-	attempts = 1024 // in a round
+var (
+	rounds   = flag.Int("rounds", 5, "how often to measure, after one round more that warms up")
+	attempts = flag.Int("attempts", 1024, "in a round, a multiple of 64")
+	server   = flag.String("serve", "", "be the server of this `kind`")
 )
 
 // peers are how many attempts there are at once: so few that each wakes the
 // server, and a flood.
 var peers = [...]int{4, 64}
 
+// slowAttempts are those of a kind that takes seconds for each, all at once.
+const slowAttempts = 256
+
 func main() {
-	if err := run(os.Args[1:]); err != nil {
+	flag.Parse()
+	run := table
+	if *server != "" {
+		run = func(string) error { return serve(*server) }
+	}
+	if err := run(flag.Arg(0)); err != nil {
 		fmt.Fprintln(os.Stderr, "refusals:", err)
 		os.Exit(1)
 	}
 }
 
-func run(args []string) error {
-	if len(args) == 2 && args[0] == "-serve" {
-		return serve(args[1])
+func table(part string) error {
+	if *attempts < peers[1] || *attempts%peers[1] != 0 {
+		return fmt.Errorf("-attempts is %d, want a multiple of %d", *attempts, peers[1])
 	}
 	fmt.Printf("%s, %d CPUs, %s: median of %d rounds of %d attempts, µs of CPU for each\n\n",
-		runtime.Version(), runtime.NumCPU(), time.Now().Format(time.DateOnly), rounds, attempts)
+		runtime.Version(), runtime.NumCPU(), time.Now().Format(time.DateOnly), *rounds, *attempts)
 	fmt.Printf("| refusal | server, %d at once | peer | peer / server | server, %d at once | peer | peer / server |\n", peers[0], peers[1])
 	fmt.Println("|---|--:|--:|--:|--:|--:|--:|")
 	for _, k := range kinds {
-		if len(args) == 1 && !strings.Contains(k.name, args[0]) {
+		if !strings.Contains(k.name, part) {
 			continue
 		}
 		fmt.Printf("| %s |", k.name)
-		for _, n := range peers {
+		for i, n := range peers {
+			if k.slow && i == 0 {
+				fmt.Print(" – | – | – |")
+				continue
+			}
 			server, peer, err := measure(k, n)
 			if err != nil {
 				return fmt.Errorf("%s: %w", k.name, err)
 			}
-			fmt.Printf(" %.0f | %.0f | %.1f |", server, peer, peer/server)
+			fmt.Printf(" %s | %s | %.1f |", micros(server), micros(peer), peer/server)
 		}
 		fmt.Println()
 	}
 	return nil
 }
 
-// measure returns the medians in microseconds, with so many peers at once.
-func measure(k kind, peers int) (server, peer float64, err error) {
-	cmd := exec.Command("/proc/self/exe", "-serve", k.name)
+// micros has one digit more where that matters.
+func micros(x float64) string {
+	if x < 10 {
+		return fmt.Sprintf("%.1f", x)
+	}
+	return fmt.Sprintf("%.0f", x)
+}
+
+// process is a server in a process of its own.
+type process struct {
+	cmd   *exec.Cmd
+	in    io.WriteCloser
+	lines *bufio.Reader
+	addr  string
+}
+
+func start(name string) (*process, error) {
+	cmd := exec.Command("/proc/self/exe", "-serve", name)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
-		return 0, 0, err
+		return nil, err
 	}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		return 0, 0, err
+		return nil, err
 	}
 	if err := cmd.Start(); err != nil {
-		return 0, 0, err
+		return nil, err
 	}
-	defer func() { err = firstError(err, in.Close(), cmd.Wait()) }()
-	lines := bufio.NewReader(out)
-	addr, err := lines.ReadString('\n')
+	p := &process{cmd: cmd, in: in, lines: bufio.NewReader(out)}
+	if p.addr, err = p.lines.ReadString('\n'); err != nil {
+		return nil, firstError(p.stop(), err)
+	}
+	p.addr = strings.TrimSpace(p.addr)
+	return p, nil
+}
+
+func (p *process) stop() error { return firstError(p.in.Close(), p.cmd.Wait()) }
+
+// books are what a server has used and done so far.
+type books struct {
+	ns             int64 // of CPU
+	ended, refused int64 // refused: as the kind wants it
+}
+
+func (p *process) books() (b books, err error) {
+	if _, err = io.WriteString(p.in, "books\n"); err == nil {
+		_, err = fmt.Fscanln(p.lines, &b.ns, &b.ended, &b.refused)
+	}
+	return b, err
+}
+
+// settled are the books when all attempts have ended, or nothing happens any more.
+func (p *process) settled(before books, all int64) (books, error) {
+	for quiet, last := 0, before; ; time.Sleep(time.Millisecond) {
+		b, err := p.books()
+		if err != nil || b.ended-before.ended >= all || quiet == 200 {
+			return b, err
+		}
+		if quiet++; b.ended != last.ended {
+			quiet, last = 0, b
+		}
+	}
+}
+
+// measure returns the medians in microseconds, with so many peers at once.
+func measure(k kind, peers int) (server, peer float64, err error) {
+	p, err := start(k.name)
 	if err != nil {
 		return 0, 0, err
 	}
-	addr = strings.TrimSpace(addr)
+	defer func() { err = firstError(err, p.stop()) }()
 	if k.holds {
-		nc, err := hold(addr)
+		nc, err := hold(k, p.addr)
 		if err != nil {
 			return 0, 0, err
 		}
 		defer nc.Close()
 	}
-	cpu := func() (theirs, ours time.Duration, err error) {
-		if _, err = io.WriteString(in, "cpu\n"); err == nil {
-			var ns int64
-			_, err = fmt.Fscanln(lines, &ns)
-			theirs = time.Duration(ns)
-		}
-		return theirs, cpuTime(), err
+	var sends []byte
+	if k.sends != nil {
+		sends = k.sends()
+	}
+	n := *attempts
+	if k.slow {
+		n = slowAttempts
+		peers = n
 	}
 	var servers, us []float64
-	for range rounds + 1 {
-		s0, p0, err := cpu()
+	for range *rounds + 1 {
+		before, err := p.books()
 		if err != nil {
 			return 0, 0, err
 		}
-		if err := attack(addr, k.sends, peers); err != nil {
+		used := cpuTime()
+		if err := attack(k, p.addr, sends, n, peers); err != nil {
 			return 0, 0, err
 		}
-		s1, p1, err := cpu()
+		us = append(us, float64(cpuTime()-used)/float64(n)/1e3)
+		after, err := p.settled(before, int64(n))
 		if err != nil {
 			return 0, 0, err
 		}
-		servers = append(servers, float64(s1-s0)/attempts/1e3)
-		us = append(us, float64(p1-p0)/attempts/1e3)
+		refused := after.refused - before.refused
+		if float64(refused) < 0.9*float64(n) {
+			return 0, 0, fmt.Errorf("%d of %d attempts were refused as %q", refused, n, k.want)
+		}
+		servers = append(servers, float64(after.ns-before.ns)/float64(refused)/1e3)
 	}
 	return median(servers[1:]), median(us[1:]), nil // the first warms up
-}
-
-// hold connects, and returns when the next one is refused on that account.
-func hold(addr string) (net.Conn, error) {
-	held, err := net.Dial("tcp", addr)
-	for err == nil {
-		var nc net.Conn
-		if nc, err = net.Dial("tcp", addr); err != nil {
-			break
-		}
-		if refused(nc) && !refused(held) {
-			return held, nc.Close()
-		}
-		_, _ = nc.Close(), held.Close() // it came second
-		held, err = net.Dial("tcp", addr)
-	}
-	return nil, err
-}
-
-// refused reports whether a connection is closed soon.
-func refused(nc net.Conn) bool {
-	_ = nc.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
-	_, err := nc.Read(make([]byte, 1))
-	return !errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 func firstError(errs ...error) error {
@@ -156,32 +201,6 @@ func firstError(errs ...error) error {
 func median(x []float64) float64 {
 	slices.Sort(x)
 	return x[len(x)/2]
-}
-
-// attack connects again and again, sends, and waits for the end of each connection.
-func attack(addr string, sends []byte, peers int) error {
-	var wg sync.WaitGroup
-	errs := make([]error, peers)
-	for i := range errs {
-		wg.Go(func() {
-			sink := make([]byte, 4<<10)
-			for range attempts / peers {
-				nc, err := net.Dial("tcp", addr)
-				if err != nil {
-					errs[i] = err
-					return
-				}
-				_ = nc.SetDeadline(time.Now().Add(200 * time.Millisecond)) // some are within the rate
-				_, _ = nc.Write(sends)                                     // it may be cut off
-				for err == nil {
-					_, err = nc.Read(sink)
-				}
-				_ = nc.Close()
-			}
-		})
-	}
-	wg.Wait()
-	return firstError(errs...)
 }
 
 func cpuTime() time.Duration {
