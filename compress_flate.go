@@ -73,8 +73,8 @@ func deflatePiece(dst, p []byte) []byte {
 type inflater struct{ d inflate.Decoder }
 
 // newInflater relies on pieces that are independent unless they are somebody else's.
-func newInflater(raw bool) func() expander {
-	return func() expander { return &inflater{inflate.Decoder{Independent: !raw}} }
+func newInflater(raw bool) func(*expansion) expander {
+	return func(*expansion) expander { return &inflater{inflate.Decoder{Independent: !raw}} }
 }
 
 // expand takes steps of a limited size, of which the ratio is looked at.

@@ -19,8 +19,8 @@ type format struct {
 	ratio int
 	// head and tail are the beginning and the end of a stream.
 	head, tail string
-	// expander makes what expands one stream.
-	expander func() expander
+	// expander makes what expands one stream, whose account is sum.
+	expander func(sum *expansion) expander
 }
 
 // newFormat makes the format of an endpoint, with Limits.MaxExpansion; nil for none.
@@ -31,11 +31,11 @@ func newFormat(how Compression, ratio int) *format {
 		f.compress, f.tail, f.expander = deflatePiece, flateTail, newInflater(how.isRaw())
 	case CompressSnappy:
 		f.compress, f.bound, f.head = snappyChunk, snappyBound, snappyHead
-		f.expander = func() expander { return &pieces{piece: &snappyReader{}} }
+		f.expander = func(sum *expansion) expander { return &pieces{piece: &snappyReader{}, sum: sum} }
 	case CompressZstd:
 		z := newZstdPool()
 		f.compress = z.compress
-		f.expander = func() expander { return &pieces{piece: &zstdReader{pool: z}} }
+		f.expander = func(sum *expansion) expander { return &pieces{piece: &zstdReader{pool: z}, sum: sum} }
 	default:
 		return nil
 	}
@@ -70,20 +70,25 @@ type piece interface {
 	// what it becomes. A piece with skip becomes nothing and need not arrive as
 	// a whole.
 	next(data []byte) (size, plain int, skip bool, err error)
-	// expand expands a whole piece into dst, which has room for plain bytes, and
-	// returns how many it was.
+	// expand expands a whole piece into dst, and returns how many bytes it was. dst
+	// has room for plain bytes unless fewer are allowed: it is an error then that
+	// dst is too short.
 	expand(dst, data []byte) (int, error)
 }
 
 // pieces is the expander of such a format.
 type pieces struct {
 	piece piece
+	sum   *expansion
 	skip  int          // bytes left of a piece that is skipped
 	plain *bufpool.Buf // expanded; plain.B[off:] is left; nil if nothing is
 	off   int
 }
 
-var errTooLarge = errors.New("a block is too large")
+var (
+	errTooLarge = errors.New("a block is too large")
+	errSwells   = errors.New("it expands too much")
+)
 
 func (e *pieces) expand(dst, src []byte) (out, used int, err error) {
 	if e.plain != nil {
@@ -103,22 +108,41 @@ func (e *pieces) expand(dst, src []byte) (out, used int, err error) {
 			e.skip = size
 		case size > len(src):
 			return 0, 0, nil
-		case plain <= len(dst):
-			out, err = e.piece.expand(dst[:plain:plain], src[:size])
-			return out, size, err
 		default:
-			e.plain = bufpool.Get(plain)
-			n, err := e.piece.expand(e.plain.B[:plain:plain], src[:size])
-			if e.plain.B = e.plain.B[:n]; n == 0 {
-				bufpool.Put(e.plain)
-				e.plain = nil
-			}
-			return 0, size, err
+			out, err = e.expandPiece(dst, src[:size], plain)
+			return out, size, err
 		}
 	}
 	used = min(e.skip, len(src))
 	e.skip -= used
 	return 0, used, nil
+}
+
+// expandPiece expands a piece that becomes plain bytes at most, into dst if it
+// has room for them. What would swell is not expanded further than it may.
+func (e *pieces) expandPiece(dst, src []byte, plain int) (out int, err error) {
+	room := e.sum.room(len(src))
+	most := min(plain, room)
+	if most > len(dst) {
+		e.plain = bufpool.Get(most)
+		n, err := e.piece.expand(e.plain.B[:most:most], src)
+		if e.plain.B = e.plain.B[:n]; n == 0 {
+			bufpool.Put(e.plain)
+			e.plain = nil
+		}
+		return 0, e.blame(err, plain > room)
+	}
+	out, err = e.piece.expand(dst[:most:most], src)
+	return out, e.blame(err, plain > room)
+}
+
+// blame takes a piece that did not fit into less than it might need for one that
+// swells.
+func (*pieces) blame(err error, short bool) error {
+	if err != nil && short {
+		return errSwells
+	}
+	return err
 }
 
 func (e *pieces) rest()       {}

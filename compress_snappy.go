@@ -111,7 +111,11 @@ func (r *snappyReader) expand(dst, chunk []byte) (int, error) {
 	}
 	body := chunk[snappyHeader+snappySum:]
 	if chunk[0] == snappyPlain {
-		copy(dst, body)
+		if copy(dst, body) < len(body) {
+			return 0, errTooLarge
+		}
+	} else if n, err := snappy.DecodedLen(body); err != nil || n > len(dst) {
+		return 0, errTooLarge
 	} else if _, err := snappy.DecodeStrict(dst, body); err != nil {
 		return 0, err
 	}

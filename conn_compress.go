@@ -27,7 +27,7 @@ type compressConn struct {
 	drained bool  // nothing of src can be expanded without more
 	owner   connOwner
 	got     int // bytes since there last was plaintext
-	in, out int // bytes that were expanded, and what became of them
+	sum     expansion
 
 	// Owned by the writer.
 	cur   *bufpool.Buf // compressed; cur.B[off:] is left
@@ -38,7 +38,10 @@ type compressConn struct {
 }
 
 func newCompressConn(raw conn, f *format) *compressConn {
-	return &compressConn{raw: raw, format: f, exp: f.expander(), head: f.head}
+	c := &compressConn{raw: raw, format: f, head: f.head}
+	c.sum.ratio = f.ratio
+	c.exp = f.expander(&c.sum)
+	return c
 }
 
 // compressHandshake exchanges preambles over raw, ahead of which in has been read.
@@ -147,11 +150,13 @@ func (c *compressConn) expand(in *window, full int) {
 		if out > 0 {
 			in.filled(out)
 		}
-		if err == nil && c.swells(used, out) {
-			c.spoil(fmt.Errorf("%w: expands to more than %d times its size", ErrMessageTooLong, c.format.ratio))
-			return
+		if err == nil && !c.sum.count(used, out) {
+			err = errSwells
 		}
 		switch {
+		case err == errSwells: //nolint:errorlint // never wrapped
+			c.spoil(fmt.Errorf("%w: expands to more than %d times its size", ErrMessageTooLong, c.format.ratio))
+			return
 		case err != nil:
 			c.spoil(fmt.Errorf("%w: the bytes are not %s: %w", ErrCompression, c.format.how, err))
 			return
@@ -170,20 +175,6 @@ func (c *compressConn) spoil(err error) {
 	c.err, c.drained = err, true
 	c.exp.drop()
 	c.exp = spoiled{}
-}
-
-// swells reports whether the stream expands more than it may. What lies far
-// back counts less and less.
-func (c *compressConn) swells(in, out int) bool {
-	const memory = 64 << 10
-	if c.format.ratio == 0 {
-		return false
-	}
-	if in > 0 && c.in > memory { // what became of the last ones is counted by now
-		c.in, c.out = c.in/2, c.out/2
-	}
-	c.in, c.out = c.in+in, c.out+out
-	return int64(c.out) > freeExpansion+int64(c.in)*int64(c.format.ratio)
 }
 
 func (c *compressConn) tryWrite(p []byte) (int, error) { return c.send(p, false) }

@@ -60,9 +60,10 @@ type Limits struct {
 
 	// MaxExpansion bounds how many bytes one received byte may stand for, under
 	// Compression and on compressed WebSockets; the first 16 KiB of a message or
-	// a stream are free. MaxMessageSize bounds messages in any case.
-	// That of Setup is for WebSocket only. Text of one
-	// repeated letter comes close to 1000. 0: no limit. Range: 0 to 1 000 000.
+	// a stream are free. It holds for each beginning of it, so that what comes
+	// later makes nothing good. MaxMessageSize bounds messages in any case. That of
+	// Setup is for WebSocket only. Text of one repeated letter comes close to 1000.
+	// 0: no limit. Range: 0 to 1 000 000.
 	MaxExpansion int
 }
 
@@ -99,10 +100,27 @@ func (l *Limits) metered() bool { return l.Messages.PerSecond > 0 || l.Bytes.Per
 // freeExpansion is what input of any size may become.
 const freeExpansion = 16 << 10
 
-// expanded is the most that in bytes may become; never more than limit.
-func (l *Limits) expanded(in, limit int) int {
-	if l.MaxExpansion == 0 {
-		return limit
+// expansion is the account of what a stream became, for MaxExpansion.
+type expansion struct {
+	ratio   int // 0: no limit
+	in, out int // bytes that were expanded, and what became of them
+}
+
+// room is how much more may come of so many more bytes.
+func (x *expansion) room(in int) int {
+	if x.ratio == 0 {
+		return math.MaxInt
 	}
-	return int(min(int64(limit), freeExpansion+int64(in)*int64(l.MaxExpansion)))
+	return int(min(max(freeExpansion+int64(x.in+in)*int64(x.ratio)-int64(x.out), 0), math.MaxInt))
+}
+
+// count reports whether that was within the limit. What lies far back counts
+// less and less.
+func (x *expansion) count(in, out int) bool {
+	const memory = 64 << 10
+	if in > 0 && x.in > memory { // what became of the last ones is counted by now
+		x.in, x.out = x.in/2, x.out/2
+	}
+	x.in, x.out = x.in+in, x.out+out
+	return x.ratio == 0 || int64(x.out) <= freeExpansion+int64(x.in)*int64(x.ratio)
 }

@@ -262,6 +262,29 @@ func TestMaxExpansion(t *testing.T) {
 	})
 }
 
+// The limit holds for each beginning of a message: what is refused has not been
+// expanded first.
+func TestMaxExpansionOfTheBeginning(t *testing.T) {
+	cfg := getty.Config{Limits: getty.Limits{MaxExpansion: 8}}
+	cfg.WebSocket.Deflate.Enabled = true
+	run, rest := strings.Repeat("0", 256<<10), noise(256<<10)
+	for _, tr := range transports {
+		if !isWebSocket(tr) {
+			continue
+		}
+		t.Run(tr.name, func(t *testing.T) {
+			r := record()
+			_, url := serve(t, tr, r, cfg, nil)
+			must(t, dial(t, url, record(), cfg).Send(rest+run))
+			if got := receive(t, r.messages, "message"); got != rest+run {
+				t.Fatalf("a message of %d bytes came as one of %d", len(rest+run), len(got))
+			}
+			must(t, dial(t, url, record(), cfg).Send(run+rest))
+			wantCause(t, receive(t, r.closed, "OnClose"), getty.ErrMessageTooLong)
+		})
+	}
+}
+
 // What cannot be compressed is no expansion, however large another encoder's frames are.
 func TestMaxExpansionOfLargeFrames(t *testing.T) {
 	eachStream(t, func(t *testing.T, tr transport) {

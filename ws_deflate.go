@@ -61,8 +61,10 @@ var unpackers = sync.Pool{New: func() any {
 }}
 
 // inflate expands a message into a buffer that is the caller's. It stops as
-// soon as that is longer than limit.
-func (d *deflate) inflate(message []byte, limit int) (*bufpool.Buf, error) {
+// soon as that is longer than limit, or than what has been read of the message
+// may become; see MaxExpansion.
+func (d *deflate) inflate(message []byte, limit, ratio int) (*bufpool.Buf, error) {
+	sum := expansion{ratio: ratio}
 	packed := bufpool.Get(len(message) + len(readTail))
 	defer bufpool.Put(packed)
 	packed.B = append(append(packed.B, message...), readTail...)
@@ -73,7 +75,7 @@ func (d *deflate) inflate(message []byte, limit int) (*bufpool.Buf, error) {
 	if err := u.r.(flate.Resetter).Reset(&u.src, d.past); err != nil {
 		return nil, fmt.Errorf("getty: inflate: %w", err)
 	}
-	buf := bufpool.Get(min(4*len(message), limit) + 1)
+	buf := bufpool.Get(min(4*len(message), sum.room(len(message)), limit) + 1)
 	for {
 		if len(buf.B) == cap(buf.B) {
 			buf = grown(buf, limit)
@@ -81,10 +83,11 @@ func (d *deflate) inflate(message []byte, limit int) (*bufpool.Buf, error) {
 		room := buf.B[len(buf.B):cap(buf.B)]
 		n, err := u.r.Read(room)
 		buf.B = buf.B[:len(buf.B)+n]
+		most := min(limit, sum.room(len(packed.B)-u.src.Len()))
 		switch {
-		case len(buf.B) > limit:
+		case len(buf.B) > most:
 			bufpool.Put(buf)
-			return nil, fmt.Errorf("%w: expands to more than %d bytes", ErrMessageTooLong, limit)
+			return nil, fmt.Errorf("%w: expands to more than %d bytes", ErrMessageTooLong, most)
 		case err == io.EOF:
 			d.remember(buf.B)
 			return buf, nil

@@ -191,7 +191,7 @@ func (w *webSocket) data(payload []byte) (message []byte, ok bool, err error) {
 		return message, true, nil // nobody looks at it
 	}
 	if w.compressed {
-		if w.inflated, err = w.deflate.inflate(message, w.c.lim.peer.expanded(len(message), w.c.lim.maxMessage)); err != nil {
+		if w.inflated, err = w.deflate.inflate(message, w.c.lim.maxMessage, w.c.lim.peer.MaxExpansion); err != nil {
 			return nil, false, err
 		}
 		message = w.inflated.B
