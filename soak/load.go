@@ -21,6 +21,8 @@ var transports = []string{"tcp", "tls", "unix", "udp", "ws", "wss"}
 const (
 	tick      = 10 * time.Millisecond
 	ackWithin = 3 * time.Second // on udp, where nothing tells of a loss
+
+	lateWithin = 10 * ackWithin // on a busy machine
 )
 
 // load is a pool of sessions of one transport, and who sends over it.
@@ -34,6 +36,8 @@ type load struct {
 	conns  sync.Map // what was dialed, by its local address
 	ids    atomic.Uint64
 	closes atomic.Int64 // sessions that have ended
+
+	hurried bool // the end waits for no acknowledgements
 
 	stop   context.CancelFunc
 	sender sync.WaitGroup
@@ -50,6 +54,7 @@ func pageOf(s *getty.Session[[]byte]) *page { return s.Value(pageKey{}).(*page) 
 
 func newLoad(url, cert string, size int, rtt *histogram) (*load, error) {
 	l := &load{name: url[:strings.Index(url, "://")], size: size, rtt: rtt}
+	l.books.udp = l.name == "udp"
 	cfg := getty.ClientConfig{
 		Config: getty.Config{
 			TLS: clientTLS(cert), MaxMessageSize: maxMessage, Backpressure: getty.PolicyFail,
@@ -59,7 +64,7 @@ func newLoad(url, cert string, size int, rtt *histogram) (*load, error) {
 		StablePeriod: 50 * time.Millisecond,
 		Dial:         l.dial,
 	}
-	if l.name == "udp" {
+	if l.books.udp {
 		cfg.CronPeriod = ackWithin / 3
 		cfg.Dial = nil
 	}
@@ -87,17 +92,33 @@ func (l *load) OnMessage(s *getty.Session[[]byte], msg []byte) error {
 	if len(msg) != numberSize {
 		return fmt.Errorf("an acknowledgement of %d bytes", len(msg))
 	}
-	if rtt, ok := p.ack(binary.BigEndian.Uint64(msg)); ok {
+	id := binary.BigEndian.Uint64(msg)
+	if id == farewell {
+		if l.client.Retire(s) {
+			p.leave()
+		}
+		return nil
+	}
+	if rtt, ok := p.ack(id); ok {
 		l.rtt.record(rtt)
 	}
 	if p.panicNext.Load() {
 		panic("asked to panic")
 	}
+	if p.left() {
+		return s.Close()
+	}
 	return nil
 }
 
-// OnCron is called on udp only.
-func (l *load) OnCron(s *getty.Session[[]byte]) { pageOf(s).expire(time.Now().Add(-ackWithin)) }
+// OnCron is called on udp only, where no server closes what has heard its farewell.
+func (l *load) OnCron(s *getty.Session[[]byte]) {
+	p := pageOf(s)
+	p.expire(time.Now())
+	if p.left() {
+		_ = s.Close()
+	}
+}
 
 func (l *load) OnClose(s *getty.Session[[]byte], _ error) {
 	pageOf(s).close()
@@ -120,19 +141,19 @@ func (l *load) start(period time.Duration) {
 			}
 			for owed += float64(l.size) * float64(tick) / float64(period); owed >= 1; owed-- {
 				if s, err := l.client.Session(ctx); err == nil {
-					l.send(s, acknowledge)
+					_ = l.send(s, acknowledge)
 				}
 			}
 		}
 	})
 }
 
-func (l *load) send(s *getty.Session[[]byte], what deed) {
+func (l *load) send(s *getty.Session[[]byte], what deed) error {
 	var msg [messageSize]byte
 	id := l.ids.Add(1)
 	binary.BigEndian.PutUint64(msg[:], id)
 	msg[numberSize] = byte(what)
-	pageOf(s).send(id, what == stall, func() error { return s.Send(msg[:]) })
+	return pageOf(s).send(id, what == stall, func() error { return s.Send(msg[:]) })
 }
 
 // settled waits until nothing is in flight, as long as that can take.
@@ -150,7 +171,9 @@ func (l *load) end() error {
 		l.stop()
 		l.sender.Wait()
 	}
-	l.settled()
+	if !l.hurried {
+		l.settled()
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), endPatience)
 	defer cancel()
 	return l.client.Shutdown(ctx)

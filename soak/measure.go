@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"runtime/metrics"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -54,6 +55,18 @@ func measure(gc bool) usage {
 		u.Resident = kib << 10
 	}
 	return u
+}
+
+// prime holds n goroutines at once: what the runtime keeps for good of each that
+// there ever was is to be there before anything is measured.
+func prime(n int) {
+	hold := make(chan struct{})
+	var all sync.WaitGroup
+	for range n {
+		all.Go(func() { <-hold })
+	}
+	close(hold)
+	all.Wait()
 }
 
 // histogram counts durations in classes of an eighth of their value.

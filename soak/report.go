@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -22,8 +23,25 @@ type sample struct {
 	restarts       int
 }
 
+// watchSeconds takes a sample each second until stop is closed. Where the
+// machine does not get to it there is none; course tells of that.
+func (c *campaign) watchSeconds(stop <-chan struct{}) error {
+	second := time.NewTicker(time.Second)
+	defer second.Stop()
+	for {
+		select {
+		case <-second.C:
+			if err := c.sample(); err != nil {
+				return err
+			}
+		case <-stop:
+			return nil
+		}
+	}
+}
+
 func (c *campaign) sample() error {
-	s := sample{at: time.Since(c.began), client: measure(false), restarts: c.restarts}
+	s := sample{at: time.Since(c.began), client: measure(false), faults: c.faults()}
 	a, err := c.srv.do(order{Do: "measure"})
 	if err != nil {
 		return err
@@ -34,9 +52,9 @@ func (c *campaign) sample() error {
 		s.live += l.client.State().Live
 		s.size += l.size
 	}
-	for _, n := range c.counts {
-		s.faults += n
-	}
+	c.mu.Lock()
+	s.restarts = c.restarts
+	c.mu.Unlock()
 	c.samples = append(c.samples, s)
 	if len(c.samples)%10 == 1 {
 		c.printf("%5.0f s  %d/%d sessions  %d acknowledged/s  p99 %v  resident %d+%d MiB  %d faults  %d restarts\n",
@@ -61,6 +79,38 @@ func (c *campaign) sums() {
 		c.printf("  %d %s", c.counts[name], name)
 	}
 	c.printf("; %d restarts\n\n", c.restarts)
+}
+
+// course prints how the run went, and says what was not as it is claimed to be.
+func (c *campaign) course() error {
+	apart, last := time.Duration(0), time.Duration(0)
+	for _, s := range c.samples {
+		apart, last = max(apart, s.at-last), s.at
+	}
+	c.printf("samples: %d in %v, %v apart at most\n",
+		len(c.samples), c.wrecked.Round(time.Second), max(apart, c.wrecked-last).Round(100*time.Millisecond))
+	rate, err := c.faultRate()
+	c.printf("faults: %.2f %% of the sessions a second; %d while the server drained\n", rate, c.inDrain)
+	var retired int64
+	sessions := 0
+	for _, l := range c.loads {
+		retired += l.books.retired.Load()
+		sessions += l.size
+	}
+	c.printf("restarts: %d sessions heard a farewell; all were back at most %v after the server was",
+		retired, c.recovery.longest.Round(time.Millisecond))
+	if n := c.recovery.never; n > 0 {
+		c.printf(", but %d times not before the next restart", n)
+	}
+	c.printf("\n\n")
+	switch {
+	case c.restarts == 0:
+	case retired == 0:
+		err = errors.Join(err, errors.New("no session heard a farewell"))
+	case c.inDrain == 0 && sessions > 2*faultShare: // in the second that it takes at least there are two
+		err = errors.Join(err, errors.New("no fault happened while the server drained"))
+	}
+	return err
 }
 
 // report prints what is held before and after.

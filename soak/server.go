@@ -5,42 +5,21 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"encoding/json"
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/getty-net/getty"
 	"github.com/getty-net/getty/codec"
 )
 
-// serverEnv makes this program the server's process.
-const serverEnv = "GETTY_SOAK_SERVER"
-
-// The process stays for the whole run, so that what leaks stays visible: it is
-// the server inside that is ended and made again.
-type order struct {
-	Do        string // listen, close, shutdown or measure
-	URLs      []string
-	Cert, Key string
-	GC        bool
-}
-
-// answer is the server's, one for each order.
-type answer struct {
-	Err   string
-	URLs  []string
-	Usage usage
-	Stats getty.Stats
-}
-
-// A message is a number, what to do with it, and padding.
+// A message is a number, what to do with it, and padding. The answer is the
+// number. That of nothing is the server's farewell.
 const (
 	numberSize  = 8
 	messageSize = 64
+	farewell    = 0
 )
 
 // deed is what a message asks of the server.
@@ -54,21 +33,28 @@ const (
 )
 
 const (
-	stallTime     = time.Second
-	endPatience   = 20 * time.Second
-	listenPause   = 20 * time.Millisecond
-	maxMessage    = 1024
-	maxSessions   = 9000 // 2 processes with at most 20 000 descriptors each
-	socketBacklog = 5 * time.Second
+	stallTime   = time.Second
+	gracePeriod = time.Second
+	endPatience = 20 * time.Second
+	maxMessage  = 1024
+	maxSessions = 9000 // 2 processes with at most 20 000 descriptors each, twice as many sessions while a server is replaced
 )
 
-type events struct{ getty.NopEvents[[]byte] }
+// events are the server's. What came by udp it writes down.
+type events struct {
+	getty.NopEvents[[]byte]
+	udp *ledger
+}
 
 var errAsked = errors.New("asked to close")
 
-func (events) OnMessage(s *getty.Session[[]byte], msg []byte) error {
+func (e events) OnMessage(s *getty.Session[[]byte], msg []byte) error {
 	if len(msg) <= numberSize {
 		return fmt.Errorf("a message of %d bytes", len(msg))
+	}
+	udp := s.Transport() == "udp"
+	if udp {
+		e.udp.arrive(binary.BigEndian.Uint64(msg))
 	}
 	switch deed(msg[numberSize]) {
 	case panics:
@@ -81,71 +67,29 @@ func (events) OnMessage(s *getty.Session[[]byte], msg []byte) error {
 		case <-s.Done():
 		}
 	}
-	return s.Send(msg[:numberSize])
-}
-
-// serve obeys orders until their end.
-func serve(in io.Reader, out io.Writer) error {
-	signal.Ignore(syscall.SIGINT, syscall.SIGTERM) // the parent ends it
-	var srv *getty.Server[[]byte]
-	orders, answers := json.NewDecoder(in), json.NewEncoder(out)
-	for {
-		var o order
-		if err := orders.Decode(&o); err != nil {
-			if srv != nil {
-				_ = srv.Close()
-			}
-			if errors.Is(err, io.EOF) {
-				return nil
-			}
-			return err
-		}
-		var a answer
-		var err error
-		switch o.Do {
-		case "listen":
-			if srv, err = listen(o); err == nil {
-				a.URLs = srv.URLs()
-			}
-		case "measure":
-			a.Usage = measure(o.GC)
-			if srv != nil {
-				a.Stats = srv.Stats()
-			}
-		default:
-			err = end(srv, o.Do == "close")
-			srv = nil
-		}
-		if err != nil {
-			a.Err = err.Error()
-		}
-		if err := answers.Encode(a); err != nil {
-			return err
-		}
+	err := s.Send(msg[:numberSize])
+	if udp && err == nil {
+		e.udp.answer()
 	}
+	return err
 }
 
-func listen(o order) (*getty.Server[[]byte], error) {
+func newServer(o order, l *ledger) (*getty.Server[[]byte], error) {
 	pair, err := tls.X509KeyPair([]byte(o.Cert), []byte(o.Key))
 	if err != nil {
 		return nil, err
 	}
-	srv, err := getty.NewServer(codec.LengthField{}, events{}, getty.Config{
+	srv, err := getty.NewServer(codec.LengthField{}, events{udp: l}, getty.Config{
 		TLS:            &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS13},
 		MaxMessageSize: maxMessage, IdleTimeout: time.Minute, MessageTimeout: 10 * time.Second,
+		GracePeriod: gracePeriod,
 	})
-	if err != nil {
-		return nil, err
-	}
-	// A port of ours may serve another process while the server is away.
-	deadline := time.Now().Add(socketBacklog)
-	for {
-		err = srv.Listen(o.URLs...)
-		if !errors.Is(err, syscall.EADDRINUSE) || time.Now().After(deadline) {
-			return srv, err
+	if err == nil {
+		srv.Farewell = func(s *getty.Session[[]byte]) {
+			_ = s.Send(binary.BigEndian.AppendUint64(nil, farewell))
 		}
-		<-time.After(listenPause)
 	}
+	return srv, err
 }
 
 // end cuts or drains the server, and waits until nothing of it runs.

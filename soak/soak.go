@@ -8,75 +8,97 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"sync"
 	"time"
 )
 
 const (
-	faultShare   = 100              // one of so many sessions has a fault each second
 	restartEvery = 20 * time.Second // less in a short run
 	downTime     = 500 * time.Millisecond
-	forgetEvery  = 30 // seconds
 	connectIn    = time.Minute
 
-	// At the end goroutines and descriptors are those of the start. The live heap
-	// may have grown, whatever the length of the run, by what the libraries keep and
-	// by what the runtime keeps of the most goroutines that there ever were: some
-	// 450 bytes of each, and at a restart a session has a few.
-	heapSlack    = 2 << 20
-	sessionSlack = 2 << 10
+	// At the end goroutines and descriptors are those of the start, and of live
+	// heap there is no more but for this, whatever the length of the run.
+	heapSlack = 1 << 20
+	// peak is how many goroutines there are at most for each session: while a
+	// server is replaced an old session and its farewell, a new one and its
+	// handshake.
+	peak = 4
 )
 
-// campaign is one run. Its goroutine owns everything.
+// campaign is one run.
 type campaign struct {
-	srv      *process
-	out      io.Writer
-	period   time.Duration // see load.start
-	rtt      histogram
-	loads    []*load
-	counts   map[string]int
+	srv    *process
+	out    io.Writer
+	period time.Duration // see load.start
+	rtt    histogram
+	loads  []*load
+	began  time.Time
+
+	samples []sample      // the sampler's
+	wrecked time.Duration // how long there were faults
+
+	mu       sync.Mutex
+	counts   map[string]int // of faults
+	draining bool
+	inDrain  int // faults
 	restarts int
-	slack    int64 // of the live heap
-	samples  []sample
-	began    time.Time
+	recovery recovery
+}
+
+// recovery is how long it took until all sessions were back after restarts.
+type recovery struct {
+	longest time.Duration
+	never   int // before the next restart was due
 }
 
 // soak runs the whole thing and checks its end.
 func soak(ctx context.Context, out io.Writer, o options, srv *process) error {
 	c := &campaign{srv: srv, out: out, period: soakPeriod, counts: make(map[string]int)}
-	c.slack = heapSlack + sessionSlack*int64(o.sessions)
-	// One small round first: what is made once by the runtime and the libraries,
-	// such as the poller's descriptors, is no leak.
-	if err := c.connect(ctx, len(transports)); err != nil {
-		return err
-	}
-	if err := errors.Join(c.disconnect(), srv.end("shutdown")); err != nil {
-		return err
-	}
-	before, err := c.rest(nil)
+	before, err := c.warm(ctx, o.sessions)
 	if err != nil {
 		return err
 	}
-	c.began = time.Now()
 	if err := c.connect(ctx, o.sessions); err != nil {
+		return err
+	}
+	dropped, err := droppedPackets()
+	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, o.duration)
 	defer cancel()
-	err = c.watch(ctx, min(restartEvery, o.duration/3))
-	err = errors.Join(err, c.disconnect(), srv.end("shutdown"))
-	for _, l := range c.loads {
-		err = errors.Join(err, l.books.check(l.name))
-	}
-	c.sums()
-	c.loads = nil
-	after, rerr := c.rest(&before)
-	c.report(before, after)
-	err = errors.Join(err, rerr)
+	err = errors.Join(c.watch(ctx, min(restartEvery, o.duration/3)), c.settle(dropped, true))
 	if o.out != "" {
 		err = errors.Join(err, writeCSV(filepath.Join(o.out, "soak.csv"), c.samples),
 			writeSVG(filepath.Join(o.out, "soak.svg"), c.samples))
 	}
-	return err
+	c.loads, c.samples = nil, nil // they are no leak
+	after, rerr := c.rest(&before)
+	c.report(before, after)
+	return errors.Join(err, rerr)
+}
+
+// warm goes through all of it once: what the runtime and the libraries make once
+// and keep is no leak.
+func (c *campaign) warm(ctx context.Context, sessions int) (before pair, err error) {
+	dropped, err := droppedPackets()
+	if err == nil {
+		err = c.connect(ctx, sessions)
+	}
+	if err == nil {
+		err = errors.Join(c.restart(true), c.full(ctx))
+	}
+	err = errors.Join(err, c.settle(dropped, false))
+	c.loads, c.restarts = nil, 0
+	if err == nil {
+		_, err = c.srv.do(order{Do: "prime", Count: peak * sessions})
+	}
+	if err != nil {
+		return before, err
+	}
+	prime(peak * sessions)
+	return c.rest(nil)
 }
 
 // connect starts the server and the pools, and waits until they are full.
@@ -84,8 +106,6 @@ func (c *campaign) connect(ctx context.Context, sessions int) error {
 	if err := c.srv.listen(); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, connectIn)
-	defer cancel()
 	c.loads = nil
 	for i, url := range c.srv.listn.URLs {
 		size := sessions / len(transports)
@@ -98,6 +118,19 @@ func (c *campaign) connect(ctx context.Context, sessions int) error {
 		}
 		c.loads = append(c.loads, l)
 		l.start(c.period)
+	}
+	if err := c.full(ctx); err != nil {
+		return err
+	}
+	c.calm(true)
+	return nil
+}
+
+// full waits until all sessions are there.
+func (c *campaign) full(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, connectIn)
+	defer cancel()
+	for _, l := range c.loads {
 		if err := l.client.Connect(ctx); err != nil {
 			return fmt.Errorf("%s: connect: %w", l.name, err)
 		}
@@ -116,52 +149,50 @@ func (c *campaign) disconnect() (err error) {
 	return err
 }
 
-// watch takes samples and lets faults and restarts happen until ctx ends.
-func (c *campaign) watch(ctx context.Context, restartPeriod time.Duration) error {
-	second := time.NewTicker(time.Second)
-	defer second.Stop()
-	restart := time.NewTimer(restartPeriod)
-	defer restart.Stop()
-	back := make(chan error, 1)
-	away, owed := false, make([]float64, len(c.loads))
-	for n := 1; ; n++ {
-		select {
-		case <-second.C:
-			if err := c.sample(); err != nil {
-				return err
-			}
-			for i, l := range c.loads {
-				owed[i] += float64(l.size) / faultShare
-				l.hurt(int(owed[i]), c.counts)
-				owed[i] -= float64(int(owed[i]))
-				if n%forgetEvery == 0 {
-					l.forget()
-				}
-			}
-		case <-restart.C:
-			how := [...]string{"close", "shutdown"}[c.restarts%2]
-			c.restarts++
-			away = true
-			go func() {
-				err := c.srv.end(how)
-				if err == nil {
-					<-time.After(downTime)
-					err = c.srv.listen()
-				}
-				back <- err
-			}()
-		case err := <-back:
-			if away = false; err != nil {
-				return err
-			}
-			restart.Reset(restartPeriod)
-		case <-ctx.Done():
-			if away {
-				return <-back
-			}
-			return nil
+// settle ends the clients and the server and checks their books, and tells of
+// them. dropped is how many packets the kernel had dropped before.
+func (c *campaign) settle(dropped int, tell bool) error {
+	for _, l := range c.loads {
+		l.hurried = !tell
+	}
+	err := errors.Join(c.disconnect(), c.srv.end("shutdown"))
+	a, lerr := c.srv.do(order{Do: "ledger"})
+	now, derr := droppedPackets()
+	err = errors.Join(err, lerr, derr)
+	var expired split
+	for _, l := range c.loads {
+		err = errors.Join(err, l.books.check(l.name))
+		if l.books.udp && a.Ledger != nil {
+			var uerr error
+			expired, uerr = l.books.fates.compare(a.Ledger, l.ids.Load(), now-dropped)
+			err = errors.Join(err, uerr)
 		}
 	}
+	if !tell {
+		return err
+	}
+	c.sums()
+	c.printf("udp, %v\n", expired)
+	return errors.Join(err, c.course())
+}
+
+// watch takes samples and lets faults and restarts happen until ctx ends, and
+// then waits until all is well again.
+func (c *campaign) watch(ctx context.Context, restartPeriod time.Duration) error {
+	c.rtt.take() // connecting is no part of it
+	c.began = time.Now()
+	stop := make(chan struct{})
+	var sampled error
+	var others sync.WaitGroup
+	others.Go(func() { sampled = c.watchSeconds(stop) })
+	others.Go(func() { c.wreck(stop) })
+	err := c.restartAll(ctx, restartPeriod)
+	if err == nil {
+		err = c.full(context.Background())
+	}
+	close(stop)
+	others.Wait()
+	return errors.Join(err, sampled)
 }
 
 // rest measures both processes when nothing runs. With a usage of before it
@@ -170,21 +201,24 @@ func (c *campaign) watch(ctx context.Context, restartPeriod time.Duration) error
 func (c *campaign) rest(before *pair) (p pair, err error) {
 	t := time.NewTicker(100 * time.Millisecond)
 	defer t.Stop()
-	for deadline := time.Now().Add(endPatience); ; <-t.C {
+	deadline := time.Now().Add(endPatience)
+	for n := 1; ; n++ {
 		a, err := c.srv.do(order{Do: "measure", GC: true})
 		if err != nil {
 			return p, err
 		}
 		p = pair{client: measure(true), server: a.Usage}
-		if before == nil {
-			return p, nil
+		if before != nil {
+			err = errors.Join(p.client.check("clients", before.client, heapSlack), p.server.check("server", before.server, heapSlack))
 		}
-		err = errors.Join(p.client.check("clients", before.client, c.slack), p.server.check("server", before.server, c.slack))
-		if err == nil || time.Now().After(deadline) {
+		if before == nil && n == restSamples || before != nil && (err == nil || time.Now().After(deadline)) {
 			return p, err
 		}
+		<-t.C
 	}
 }
+
+const restSamples = 5 // goroutines end a moment after what waits for them
 
 type pair struct{ client, server usage }
 
