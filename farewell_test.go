@@ -5,8 +5,10 @@ package getty_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"net"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -369,6 +371,33 @@ func TestRetireOfAnEndedSession(t *testing.T) {
 		must(t, c.Connect(within(t)))
 		if st := c.State(); st.Live != 2 {
 			t.Errorf("the pool is %+v", st)
+		}
+	})
+}
+
+// While nothing else is there, all that are retired take their turns.
+func TestRetiredSessionsTakeTurns(t *testing.T) {
+	eachTransport(t, func(t *testing.T, tr transport) {
+		const size = 3
+		_, url := serve(t, tr, echo, getty.Config{}, nil)
+		cfg := quick(size)
+		cfg.Spread = time.Hour
+		c := pooled(t, url, record(), cfg)
+		must(t, c.Connect(within(t)))
+		retired := slices.Collect(c.Sessions())
+		for _, s := range retired {
+			c.Retire(s)
+		}
+		seen := make(map[*session]int)
+		for range 2 * size {
+			s, err := c.Session(within(t))
+			must(t, err)
+			seen[s]++
+		}
+		for _, s := range retired {
+			if seen[s] != 2 {
+				t.Errorf("they were used %v times, want twice each", slices.Collect(maps.Values(seen)))
+			}
 		}
 	})
 }

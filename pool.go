@@ -165,17 +165,19 @@ func (p *pool) open() (n int) {
 
 // pick returns the next open session in turn, or nil. It is called with mu held.
 func (p *pool) pick() *core {
-	for range p.live {
+	if c := p.inTurn(p.live); c != nil {
+		return c
+	}
+	return p.inTurn(p.retiree)
+}
+
+func (p *pool) inTurn(list []*core) *core {
+	for range list {
 		p.next++
-		if p.next >= len(p.live) {
+		if p.next >= len(list) {
 			p.next = 0
 		}
-		if c := p.live[p.next]; c.is(stateOpen) {
-			return c
-		}
-	}
-	for _, c := range p.retiree {
-		if c.is(stateOpen) {
+		if c := list[p.next]; c.is(stateOpen) {
 			return c
 		}
 	}
