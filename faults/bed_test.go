@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -48,6 +49,8 @@ type bed struct {
 	from, to *party // the side of the cell, and the other one
 }
 
+const maxMessage = 64 << 10
+
 // patience bounds waits that only a failure reaches.
 const patience = 30 * time.Second
 
@@ -83,7 +86,7 @@ func newBed(t testing.TB, c cell, layer string, unit, slop time.Duration, r road
 	if c.side == "client" {
 		b.from, b.to = b.client, b.server
 	}
-	if c.is(callFaults) {
+	if c.is(callFaults) || c.is(codecFaults) {
 		b.pool = 2
 	}
 	return b
@@ -93,25 +96,44 @@ func newBed(t testing.TB, c cell, layer string, unit, slop time.Duration, r road
 func (b *bed) start() {
 	b.Helper()
 	var err error
+	b.tune()
 	b.srv, err = getty.NewServer[[]byte](liar{p: b.server}, b.server, b.config(serverTLS()))
 	b.must(err)
+	b.srv.Configure = b.server.configure
 	url, dial := b.road.connect(b)
 	b.cl, err = getty.NewClient[[]byte](url, liar{p: b.client}, b.client, b.clientConfig(clientTLS(), dial))
 	b.must(err)
+	b.cl.Configure = b.client.configure
+}
+
+// tune sets limits that only one side of a cell has. The side whose callback
+// blocks for longer than all of its own limits has a peer that does not mind.
+func (b *bed) tune() {
+	if b.fault == blocks {
+		b.from.tune = func(setup *getty.Setup[[]byte]) { setup.IdleTimeout = 3 * b.unit }
+		b.to.tune = func(setup *getty.Setup[[]byte]) { setup.Keepalive = getty.Keepalive{} }
+	}
 }
 
 // config has limits that are multiples of the unit. The one of the keepalive is
 // reached within 3 units.
 func (b *bed) config(cfg *tls.Config) getty.Config {
 	c := getty.Config{
-		MaxMessageSize: 64 << 10, HighWatermark: 64 << 10,
+		MaxMessageSize: maxMessage, HighWatermark: 64 << 10,
 		Keepalive:    getty.Keepalive{Interval: b.unit, Misses: 2},
 		WriteTimeout: 5 * b.unit / 2, HandshakeTimeout: 3 * b.unit / 2, MessageTimeout: 2 * b.unit,
 		CloseTimeout: b.unit / 2, TLS: cfg, Control: smallBuffers, UDP: getty.UDP{QueueSize: 16 << 10},
 	}
-	if b.is(slowFaults) {
-		c.MessageTimeout, c.CloseTimeout, c.WriteTimeout = patience, patience/2, patience
+	switch { // a busy machine must not add limits to faults that have nothing to do with them
+	case b.is(slowFaults):
+		c.MessageTimeout, c.CloseTimeout, c.WriteTimeout, c.HandshakeTimeout = patience, patience/2, patience, patience
 		c.HighWatermark = 16 << 10
+	case b.fault == blocks:
+		c.WriteTimeout, c.HandshakeTimeout = patience, patience
+	case b.is(callFaults):
+		c.WriteTimeout, c.HandshakeTimeout = 5*b.unit, patience
+	case b.is(codecFaults):
+		c.MessageTimeout, c.HandshakeTimeout = b.unit, patience
 	}
 	if b.quiet {
 		c.Keepalive = getty.Keepalive{}
@@ -122,8 +144,9 @@ func (b *bed) config(cfg *tls.Config) getty.Config {
 }
 
 func (b *bed) clientConfig(cfg *tls.Config, dial dialFunc) getty.ClientConfig {
+	c := b.config(cfg)
 	return getty.ClientConfig{
-		Config: b.config(cfg), PoolSize: b.pool, Dial: dial, DialTimeout: 3 * b.unit / 2,
+		Config: c, PoolSize: b.pool, Dial: dial, DialTimeout: c.HandshakeTimeout,
 		Backoff: getty.Backoff{Min: b.unit / 50, Max: b.unit / 10}, StablePeriod: b.unit / 20,
 	}
 }
@@ -217,13 +240,51 @@ func (b *bed) pair() (mine, theirs *session) {
 	return mine, theirs
 }
 
-// fill has s, a session of from, hold as much as it can: its peer does not read
-// until release is called.
-func (b *bed) fill(s *session) (release func()) {
+// others are the sessions of from beside one, as soon as the pool is full.
+func (b *bed) others(but *session) (ss []*session) {
 	b.Helper()
-	release = b.to.block()
+	b.until("the other sessions of "+b.from.name, patience, func() bool {
+		ss = slices.DeleteFunc(b.from.sessions(), func(s *session) bool { return s == but })
+		return len(ss) >= b.pool-1 // more, if it has been replaced already
+	})
+	return ss
+}
+
+// pass has messages go both ways on sessions of from, and be acknowledged.
+func (b *bed) pass(ss ...*session) {
+	b.Helper()
+	for _, s := range ss {
+		b.answered(b.to, b.answered(b.from, s))
+	}
+}
+
+// answered sends on a session until a message is acknowledged, and returns the
+// session of the other side that got it. On a stream the first one is.
+func (b *bed) answered(p *party, s *session) *session {
+	b.Helper()
+	other := b.client
+	if p == b.client {
+		other = b.server
+	}
+	within := b.limit()
+	if b.transport == udp {
+		within = b.unit / 2
+	}
+	var id uint64
+	b.until("the other session of "+p.name+" passes messages", b.limit()+patience, func() bool {
+		id = p.send(s, 50)
+		return b.eventually(within, func() bool { return p.book.is(id, acked) })
+	})
+	return other.book.receiver(id)
+}
+
+// fill has mine, a session of from, hold as much as it can: theirs, its peer, does
+// not read until release is called.
+func (b *bed) fill(mine, theirs *session) (release func()) {
+	b.Helper()
+	release = b.to.block(theirs)
 	b.Cleanup(release)
-	fillUp(b.from, s, b.transport == udp, b.unit)
+	fillUp(b.from, mine, b.transport == udp, b.unit)
 	return release
 }
 

@@ -92,7 +92,7 @@ func (k *book) acked(id uint64, s *session) {
 	}
 	e := &k.sent[id-1]
 	switch {
-	case k.udp && (e.fate == lost || e.fate == expired):
+	case k.udp && (e.on != s || e.fate == lost || e.fate == expired):
 		return
 	case e.on != s || e.fate != open && e.fate != accepted:
 		k.complain("acknowledgement of message %d, which was settled before (%d)", id, e.fate)
@@ -139,6 +139,20 @@ func (k *book) expire() {
 			k.sent[i].fate = expired
 		}
 	}
+}
+
+// is tells whether a message has a fate.
+func (k *book) is(id uint64, f fate) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.sent[id-1].fate == f
+}
+
+// receiver is the session that got the other side's message, or nil.
+func (k *book) receiver(id uint64) *session {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.by[id]
 }
 
 // count is how many messages have one of the fates.

@@ -56,24 +56,24 @@ const (
 // faults has the guarantee that covers each of them: a number is that of a
 // paragraph of docs/lifecycle.md.
 var faults = []struct{ name, guarantee string }{
-	{reset, "Causes: the socket's error; 2: what was accepted and lost is told by OnClose"},
-	{halfClose, "2: EOF is not Close, what was received is handled"},
-	{silent, "Keepalive, WriteTimeout and HandshakeTimeout end it on both sides; 7: the pool recovers"},
-	{oneWay, "Keepalive ends it where nothing arrives, the end of the conn on the other side"},
+	{reset, "Causes: ECONNRESET or EPIPE, or EOF where the kernel has told a write of it, and on unix; 2: what was accepted and lost is told by OnClose"},
+	{halfClose, "2: EOF is not Close: between frames, all that was sent in front of it is handled and answered; inside a frame it is io.ErrUnexpectedEOF"},
+	{silent, "Keepalive, MessageTimeout or WriteTimeout end it on both sides; before open an attempt or its session ends within the same time; 7: the pool recovers"},
+	{oneWay, "The same limits end it where nothing arrives; on the other side the end of the conn does, or on udp and under a big write a limit"},
 	{latency, "1: order; nothing is lost"},
 	{oneByte, "1: order; 6: progress is not idleness"},
 	{reorder, "UDP: a packet holds whole messages; none is delivered twice"},
-	{killed, "Causes: EOF, reset or, on udp, the keepalive; 7: the pool recovers"},
-	{stopped, "SIGSTOP and SIGCONT, as a paused machine: timers come late, by the monotonic clock; the books stay equal"},
+	{killed, "Causes: EOF, a reset or, on udp, the keepalive; 7: the pool recovers"},
+	{stopped, "SIGSTOP for longer than every limit, as a paused machine, then SIGCONT: a limit ends it on the other side; the books stay equal"},
 	{noFiles, "Accepting and dialing are tried again; open sessions go on"},
-	{noBuffers, "A stream ends with the error; UDP: an error of the kernel is its Send's"},
-	{panics, "4: it ends that session only"},
-	{blocks, "1: no other session waits; 6: a callback's time is not idleness"},
-	{closesOwn, "2: Close may be called from anywhere"},
-	{closesOther, "2: Close may be called from anywhere"},
-	{usesNone, "4, 5: it ends that session only, and memory stays bounded"},
-	{usesMore, "4, 5: it ends that session only, and memory stays bounded"},
-	{wantsMore, "4, 5: it ends that session only, and memory stays bounded"},
+	{noBuffers, "A stream ends with the error, an accept or dial is tried again; on udp it is that of a Send, or counted, and the session goes on"},
+	{panics, "4: it ends that session only, others exchange messages before and after"},
+	{blocks, "1: other sessions exchange messages meanwhile; 6: it takes longer than IdleTimeout and the keepalive, and the session goes on"},
+	{closesOwn, "2: Close may be called from anywhere; others exchange messages before and after"},
+	{closesOther, "2: Close may be called from anywhere; the session of the callback goes on"},
+	{usesNone, "4: it ends that session only, on udp it spoils that packet only; 5: no more is kept than a message and a batch of reads"},
+	{usesMore, "4: it ends that session only, on udp it spoils that packet only; 5: no more is kept than a message and a batch of reads"},
+	{wantsMore, "4: it ends that session only, on udp it spoils that packet only; 5: no more is kept than a message and a batch of reads"},
 }
 
 // The layers in which cells run, and the letters for them on the page.
@@ -108,8 +108,6 @@ func (c cell) missing() string {
 		return "a stream is in order"
 	case c.fault == noFiles && c.moment != beforeOpen && c.moment != between:
 		return "takes no descriptor"
-	case c.is(codecFaults) && c.moment == closing:
-		return "nothing is decoded any more"
 	case c.is(codecFaults) && c.moment == beforeOpen && c.transport != udp:
 		return "nothing is decoded yet"
 	}

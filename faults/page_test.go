@@ -24,7 +24,8 @@ as told. A message that was refused as safe to retry was never delivered. Afterw
 pass both ways. ` + "`make faults`" + ` tries all of it.
 
 *side* is where it happens: whose packets vanish, whose process is killed, whose callback or codec misbehaves. For a silent
-partition, which is on both sides at once, it is the side that sends.
+partition, which is on both sides at once, it is the side that sends. *During close* it is that side that closes, for codecs the
+other one, right behind messages.
 
 | letter | how it was tried |
 |---|---|

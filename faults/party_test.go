@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"sync/atomic"
+	"time"
 
 	"github.com/getty-net/getty"
 	"github.com/getty-net/getty/codec"
@@ -34,16 +34,52 @@ type party struct {
 	live   []*session // in the order of OnOpen
 	causes []error
 	opened int
-	ended  map[*session]error
-	gate   chan struct{} // if not nil, OnMessage waits for its end
+	ended  map[*session]ending
+	gate   *gate // nil: OnMessage does not wait
 	hook   map[string]func(*session) error
-	lie    atomic.Value // of string: the fault of the codec
+	lies   map[*session]string              // the faults of codecs; of nil: of sessions to come
+	took   map[*session]int64               // how many bytes had come when a codec lied last
+	tune   func(setup *getty.Setup[[]byte]) // of each session; nil: none
+}
+
+// ending is why a session ended, and when.
+type ending struct {
+	cause error
+	at    time.Time
+}
+
+// gate is where OnMessage waits: of some sessions, or of all.
+type gate struct {
+	of   []*session
+	open chan struct{}
 }
 
 func newParty(name string) *party {
-	p := &party{name: name, book: newBook(), ended: make(map[*session]error), hook: make(map[string]func(*session) error)}
-	p.lie.Store("")
-	return p
+	return &party{
+		name: name, book: newBook(), ended: make(map[*session]ending),
+		hook: make(map[string]func(*session) error), lies: make(map[*session]string), took: make(map[*session]int64),
+	}
+}
+
+// configure gives each session a codec that can lie alone.
+func (p *party) configure(s *session, setup *getty.Setup[[]byte]) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if f := p.lies[nil]; f != "" {
+		p.lies[s] = f
+	}
+	setup.Codec = liar{p: p, s: s}
+	if p.tune != nil {
+		p.tune(setup)
+	}
+	return nil
+}
+
+// lie has the codec of a session lie from now on; "": no more.
+func (p *party) lie(s *session, fault string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lies[s] = fault
 }
 
 // The callbacks that a hook can be set for.
@@ -71,17 +107,18 @@ func (p *party) run(callback string, s *session) error {
 	return f(s)
 }
 
-// block makes OnMessage wait until the returned function is called.
-func (p *party) block() (release func()) {
-	gate := make(chan struct{})
+// block makes OnMessage of the given sessions, or of all, wait until the
+// returned function is called.
+func (p *party) block(of ...*session) (release func()) {
+	g := &gate{of, make(chan struct{})}
 	p.mu.Lock()
-	p.gate = gate
+	p.gate = g
 	p.mu.Unlock()
 	return sync.OnceFunc(func() {
 		p.mu.Lock()
 		p.gate = nil
 		p.mu.Unlock()
-		close(gate)
+		close(g.open)
 	})
 }
 
@@ -117,10 +154,10 @@ func (p *party) OnMessage(s *session, m []byte) error {
 		return err
 	}
 	p.mu.Lock()
-	gate := p.gate
+	g := p.gate
 	p.mu.Unlock()
-	if gate != nil {
-		<-gate
+	if g != nil && (len(g.of) == 0 || slices.Contains(g.of, s)) {
+		<-g.open
 	}
 	return p.unlessOver(s.Send(message(ack, id, headSize)))
 }
@@ -141,7 +178,7 @@ func (p *party) OnClose(s *session, cause error) {
 	p.mu.Lock()
 	p.live = slices.DeleteFunc(p.live, func(l *session) bool { return l == s })
 	p.causes = append(p.causes, cause)
-	p.ended[s] = cause
+	p.ended[s] = ending{cause, time.Now()}
 	p.mu.Unlock()
 	_ = p.run(onClose, s)
 }
@@ -154,11 +191,11 @@ func (p *party) sessions() []*session {
 }
 
 // over tells whether a session has ended, and why.
-func (p *party) over(s *session) (ended bool, cause error) {
+func (p *party) over(s *session) (bool, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	cause, ended = p.ended[s]
-	return ended, cause
+	e, ended := p.ended[s]
+	return ended, e.cause
 }
 
 func (p *party) counts() (opened, closed int) {
@@ -192,14 +229,27 @@ func message(kind byte, id uint64, size int) []byte {
 	return m
 }
 
-// liar is the codec of a party: a good one until it is told to lie.
+// liar is the codec of a session, or of a party for a start: a good one until it
+// is told to lie.
 type liar struct {
 	codec.LengthField
 	p *party
+	s *session
+}
+
+// fault is the lie of a session's codec.
+func (p *party) fault(s *session) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	fault := p.lies[s]
+	if fault != "" && s != nil {
+		p.took[s] = s.Stats().BytesIn
+	}
+	return fault
 }
 
 func (l liar) Decode(data []byte) ([]byte, int, error) {
-	switch l.p.lie.Load() {
+	switch l.p.fault(l.s) {
 	case usesNone:
 		return data, 0, nil
 	case usesMore:

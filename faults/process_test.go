@@ -137,6 +137,7 @@ func (p *pairing) try() {
 		p.child.do("send", 40)
 		p.passes()
 		p.settled(p.to)
+		p.wantOpen(p.to, theirs)
 		p.child.do("files", 0)
 		return
 	}

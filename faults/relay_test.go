@@ -38,6 +38,8 @@ type relay struct {
 	rmu   sync.Mutex
 	links []*link
 	ended bool
+	own   bool                    // the end is that of a side's own socket, not of the relay
+	kept  map[string][]streamConn // these sockets
 }
 
 // link has the ends of a conn that are the relay's.
@@ -46,20 +48,26 @@ type link struct {
 }
 
 func newRelay(t testing.TB, c cell) *relay {
-	return &relay{t: t, faucet: newFaucet(seedOf(t, c))}
+	return &relay{t: t, faucet: newFaucet(seedOf(t, c)), kept: make(map[string][]streamConn)}
 }
 
 func (r *relay) connect(b *bed) (string, dialFunc) {
 	dir := b.socketDir()
 	var dial dialFunc
-	if b.fault == noBuffers {
-		l, err := (&net.ListenConfig{Control: smallBuffers}).Listen(context.Background(), "unix", filepath.Join(dir, "server"))
-		b.must(err)
+	r.own = b.fault == halfClose && b.moment == between
+	switch {
+	case b.fault == noBuffers:
+		l := listenSmall(b, dir, "server")
 		r.begin(b)
 		r.back = l.Addr()
-		go func() { _ = b.srv.Serve(tapped{l, &r.taps}) }()
+		go b.serve(tapped{l, &r.taps})
 		dial = r.dialer(dialSmall)
-	} else {
+	case r.own:
+		l := listenSmall(b, dir, "server")
+		r.back = l.Addr()
+		go b.serve(keeping{l, r})
+		dial = r.keepDialed
+	default:
 		b.must(b.srv.Listen(listenURL(b.cell, dir, "server")))
 		r.back = b.srv.Addrs()[0]
 	}
@@ -86,14 +94,44 @@ func listenURL(c cell, dir, name string) string {
 }
 
 func (r *relay) listen(b *bed, dir string) {
+	r.ln = listenSmall(b, dir, "relay")
+	r.wg.Go(r.accept)
+}
+
+// listenSmall listens in dir, or on tcp if there is none.
+func listenSmall(b *bed, dir, name string) net.Listener {
 	network, addr := "tcp", "127.0.0.1:0"
 	if dir != "" {
-		network, addr = "unix", filepath.Join(dir, "relay")
+		network, addr = "unix", filepath.Join(dir, name)
 	}
-	var err error
-	r.ln, err = (&net.ListenConfig{Control: smallBuffers}).Listen(context.Background(), network, addr)
+	l, err := (&net.ListenConfig{Control: smallBuffers}).Listen(context.Background(), network, addr)
 	b.must(err)
-	r.wg.Go(r.accept)
+	return l
+}
+
+// keeping is a listener whose conns the relay knows.
+type keeping struct {
+	net.Listener
+	r *relay
+}
+
+func (l keeping) Accept() (net.Conn, error) {
+	nc, err := l.Listener.Accept()
+	return l.r.keep("server", nc, err)
+}
+
+func (r *relay) keepDialed(ctx context.Context, network, address string) (net.Conn, error) {
+	nc, err := dialSmall(ctx, network, address)
+	return r.keep("client", nc, err)
+}
+
+func (r *relay) keep(side string, nc net.Conn, err error) (net.Conn, error) {
+	if err == nil {
+		r.rmu.Lock()
+		defer r.rmu.Unlock()
+		r.kept[side] = append(r.kept[side], nc.(streamConn))
+	}
+	return nc, err
 }
 
 func (r *relay) accept() {
@@ -134,6 +172,7 @@ func (r *relay) pump(from, to string, l *link) {
 		n, err := src.Read(b)
 		if n > 0 {
 			if err := r.pass(from, b[:n], func(p []byte) error { return r.write(from, dst, p) }); err != nil {
+				r.wait(to) // whose end this is
 				l.close(true)
 				return
 			}
@@ -200,6 +239,14 @@ func (r *relay) do(fault, side string) {
 	case reset:
 		r.each(func(l *link) { l.close(true) })
 	case halfClose:
+		if r.own {
+			r.rmu.Lock()
+			defer r.rmu.Unlock()
+			for _, nc := range r.kept[side] {
+				_ = nc.CloseWrite()
+			}
+			return
+		}
 		r.faucet.mu.Lock()
 		r.gone[side] = true
 		r.faucet.mu.Unlock()

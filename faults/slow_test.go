@@ -42,9 +42,9 @@ func (b *bed) trySlow() {
 			b.calm()
 		}
 	case full:
-		b.fill(mine)()
+		b.fill(mine, theirs)()
 	case closing:
-		release := b.fill(mine)
+		release := b.fill(mine, theirs)
 		_ = mine.Close()
 		release()
 	}

@@ -3,12 +3,8 @@
 package faults_test
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"time"
-
-	"github.com/getty-net/getty"
 )
 
 var sprintf = fmt.Sprintf
@@ -44,7 +40,7 @@ func (b *bed) tryWire() {
 		b.from.send(mine, 40)
 		b.to.send(theirs, 40)
 	case between:
-		if b.fault == halfClose && b.layer == inVirtual {
+		if b.fault == halfClose {
 			b.tryRequests(mine, fault)
 			break
 		}
@@ -55,7 +51,7 @@ func (b *bed) tryWire() {
 			b.to.send(theirs, 40)
 		}
 	case full, closing:
-		release := b.fill(mine)
+		release := b.fill(mine, theirs)
 		if b.moment == closing {
 			_ = mine.Close()
 		}
@@ -74,7 +70,7 @@ func (b *bed) tryWire() {
 	}
 	b.wantEnd(b.from, mine, since)
 	b.wantEnd(b.to, theirs, since)
-	b.wantCauses(mine, theirs)
+	b.wantAPatience(mine, theirs)
 }
 
 // wantRefused looks at packets for which the kernel had no room: the error is
@@ -137,91 +133,8 @@ func (b *bed) tryBeforeOpen(fault func()) {
 	if took := time.Since(since); took > b.limit() {
 		b.Errorf("it took %v, more than %v", took, b.limit())
 	}
-}
-
-// wantEnd waits for the end of a session, which must come within the limit of
-// the keepalive.
-func (b *bed) wantEnd(p *party, s *session, since time.Time) {
-	b.Helper()
-	b.until(p.name+"'s session ends", b.limit()+patience, func() bool { ok, _ := p.over(s); return ok })
-	if took := time.Since(since); took > b.limit() {
-		b.Errorf("%s found out after %v, more than %v", p.name, took, b.limit())
-	}
-}
-
-// wantCauses looks at why both ends of a session ended.
-func (b *bed) wantCauses(mine, theirs *session) {
-	b.Helper()
-	_, first := b.from.over(mine)
-	_, second := b.to.over(theirs)
-	if b.moment == closing && first != nil {
-		b.Errorf("%s closed its session, and the cause is %v", b.from.name, first)
-	}
-	if b.moment != closing && (first == nil || second == nil) {
-		b.Errorf("nobody closed, and the causes are %v and %v", first, second)
-	}
-	if b.fault == silent && b.moment == between {
-		// Toxiproxy lets the end of a conn through, so the other side may learn of it from the first.
-		one, other := isTimeout(first), isTimeout(second)
-		if !one && !other || b.layer != inToxiproxy && one != other {
-			b.Errorf("the partition ended the session with %v and %v", first, second)
-		}
-	}
-	if b.fault == halfClose && b.moment == between && !errors.Is(second, io.EOF) && !errors.Is(second, io.ErrUnexpectedEOF) {
-		b.Errorf("the half-close ended the session of the %s with %v", b.to.name, second)
-	}
-}
-
-func isTimeout(err error) bool {
-	var t interface{ Timeout() bool }
-	return errors.As(err, &t) && t.Timeout()
-}
-
-// tryCodec has the codec of a side lie until a session has ended.
-func (b *bed) tryCodec() {
-	b.Helper()
-	if b.moment == beforeOpen { // a UDP server decodes before it opens
-		b.from.lie.Store(b.fault)
-		b.connect()
-		b.client.send(b.client.sessions()[0], 40)
-		b.until("the packet is counted", patience, func() bool {
-			st := b.srv.Stats()
-			return st.Failed+st.UDP.Spoiled > 0
-		})
-		b.from.lie.Store("")
-		return
-	}
-	b.open()
-	mine, theirs := b.pair()
-	release := func() {}
-	since := time.Now()
-	switch b.moment {
-	case midFrame:
-		other := b.other()
-		b.road.trip(other, b.part(), func() { b.from.lie.Store(b.fault) })
-	case between:
-		b.from.lie.Store(b.fault)
-	case full:
-		release = b.fill(mine)
-		since = time.Now()
-		b.from.lie.Store(b.fault)
-	}
-	defer release()
-	b.to.send(theirs, 700)
-	if b.transport == udp {
-		b.until("the packet is counted", patience, func() bool { return mine.Stats().UDP.Spoiled > 0 })
-		b.from.lie.Store("")
-		return
-	}
-	b.wantEnd(b.from, mine, since)
-	b.from.lie.Store("")
-	_, cause := b.from.over(mine)
-	for _, want := range []error{getty.ErrMessageTimeout, getty.ErrMessageTooLong, getty.ErrIncomplete, getty.ErrCodec} {
-		if errors.Is(cause, want) {
-			return
-		}
-	}
-	b.Errorf("the session ended with %v", cause)
+	b.wantCauses(b.server)
+	b.wantCauses(b.client)
 }
 
 func (b *bed) other() string {

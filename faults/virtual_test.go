@@ -42,13 +42,22 @@ func (m *memory) connect(b *bed) (string, dialFunc) {
 	l, err := m.network.Listen("server:1")
 	b.must(err)
 	m.begin(b)
-	serve := map[string]func(net.Listener) error{
-		"tcp": b.srv.Serve, "tls": b.srv.ServeTLS,
-		"ws":  func(l net.Listener) error { return b.srv.ServeWebSocket(l, "/x") },
-		"wss": func(l net.Listener) error { return b.srv.ServeWebSocketTLS(l, "/x") },
-	}[b.transport]
-	go func() { _ = serve(tapped{l, &m.taps}) }()
+	go b.serve(tapped{l, &m.taps})
 	return urlTo(b.cell, "server:1"), m.dialer(m.network.Dial)
+}
+
+// serve has the server accept from l.
+func (b *bed) serve(l net.Listener) {
+	switch b.transport {
+	case "tls":
+		_ = b.srv.ServeTLS(l)
+	case "ws":
+		_ = b.srv.ServeWebSocket(l, "/x")
+	case "wss":
+		_ = b.srv.ServeWebSocketTLS(l, "/x")
+	default:
+		_ = b.srv.Serve(l)
+	}
 }
 
 func (m *memory) do(fault, side string) {
