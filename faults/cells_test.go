@@ -39,7 +39,7 @@ const (
 	oneWay      = "one-way partition"
 	latency     = "latency and jitter"
 	oneByte     = "one byte at a time"
-	reorder     = "reordering and loss"
+	reorder     = "reordering, loss and copies"
 	killed      = "process killed"
 	stopped     = "process stopped"
 	noFiles     = "EMFILE"
@@ -60,9 +60,9 @@ var faults = []struct{ name, guarantee string }{
 	{halfClose, "2: EOF is not Close: between frames, all that was sent in front of it is handled and answered; inside a frame it is io.ErrUnexpectedEOF"},
 	{silent, "Keepalive, MessageTimeout or WriteTimeout end it on both sides; before open an attempt or its session ends within the same time; 7: the pool recovers"},
 	{oneWay, "The same limits end it where nothing arrives; on the other side the end of the conn does, or on udp and under a big write a limit"},
-	{latency, "1: order; nothing is lost"},
-	{oneByte, "1: order; 6: progress is not idleness"},
-	{reorder, "UDP: a packet holds whole messages; none is delivered twice"},
+	{latency, "1: order, of a stream; nothing is lost but what a full queue of udp counts (v)"},
+	{oneByte, "1: order; 6: progress is not idleness (v, mid-frame)"},
+	{reorder, "Messages arrive whole, none more often than its packet, and all whose packets arrive but for those that a full queue counts (v)"},
 	{killed, "Causes: EOF, a reset or, on udp, the keepalive; 7: the pool recovers"},
 	{stopped, "SIGSTOP for longer than every limit, as a paused machine, then SIGCONT: a limit ends it on the other side; the books stay equal"},
 	{noFiles, "Accepting and dialing are tried again; open sessions go on"},
@@ -144,7 +144,7 @@ func (c cell) layers() []string {
 	}
 	var ls []string
 	overTCP := c.transport != "unix" && c.transport != udp
-	if overTCP {
+	if c.transport != "unix" { // in memory that would be tcp again
 		ls = append(ls, inVirtual)
 	}
 	if c.fault != noBuffers || !overTCP {

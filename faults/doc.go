@@ -6,7 +6,7 @@
 // write: go test -timeout 10m -args -write.
 //
 //	cells ──→ bed: a server and a client, their books ──→ the page
-//	           └── road: gettytest in virtual time, a relay of our own,
+//	           └── road: gettytest or packets in virtual time, a relay of our own,
 //	                     toxiproxy, processes, network namespaces
 //
 // Both sides number what they send and acknowledge what they get. At the end of

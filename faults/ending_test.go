@@ -58,6 +58,9 @@ func (b *bed) finish() {
 	}
 	b.road.close()
 	server, client := b.server.book.page(), b.client.book.page()
+	if m, ok := b.road.(postman); ok {
+		server.Came, client.Came = m.copies(b.client.name), m.copies(b.server.name)
+	}
 	if err := compare(server, client); err != nil {
 		b.Errorf("what the server sent: %v", err)
 	}

@@ -15,12 +15,14 @@ type faucet struct {
 	gone map[string]bool   // the end has passed already
 	slow map[string]string // the fault
 	rng  *rand.Rand
+	dice map[string]*rand.Rand // of the packets of each side
 }
 
 func newFaucet(seed uint64) *faucet {
 	f := &faucet{
 		held: make(map[string]bool), gone: make(map[string]bool), slow: make(map[string]string),
-		rng: rand.New(rand.NewPCG(seed, 1)),
+		rng:  rand.New(rand.NewPCG(seed, 1)),
+		dice: map[string]*rand.Rand{"server": rand.New(rand.NewPCG(seed, 2)), "client": rand.New(rand.NewPCG(seed, 3))},
 	}
 	f.cond.L = &f.mu
 	return f

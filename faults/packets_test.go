@@ -10,27 +10,20 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // packets is a relay of UDP packets.
 type packets struct {
-	trips
-	*faucet
+	mail
 	t     testing.TB
 	front *net.UDPConn
 	back  net.Addr
-	wg    sync.WaitGroup
 	pmu   sync.Mutex
 	rears map[netip.AddrPort]net.Conn
-	fails map[string]int // how many packets of a side the kernel refuses
 }
 
 func newPackets(t testing.TB, c cell) *packets {
-	return &packets{
-		t: t, faucet: newFaucet(seedOf(t, c)),
-		rears: make(map[netip.AddrPort]net.Conn), fails: make(map[string]int),
-	}
+	return &packets{t: t, mail: newMail(seedOf(t, c)), rears: make(map[netip.AddrPort]net.Conn)}
 }
 
 func (r *packets) connect(b *bed) (string, dialFunc) {
@@ -87,16 +80,6 @@ func (c refusingConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-func (r *packets) refuses(side string) bool {
-	r.pmu.Lock()
-	defer r.pmu.Unlock()
-	if r.fails[side] == 0 {
-		return false
-	}
-	r.fails[side]--
-	return true
-}
-
 func (r *packets) fromClients() {
 	b := make([]byte, 64<<10)
 	for {
@@ -143,42 +126,6 @@ func (r *packets) rear(from netip.AddrPort) net.Conn {
 		}
 	})
 	return rear
-}
-
-// handOn passes a packet on, drops it, or lets later ones overtake it.
-func (r *packets) handOn(side string, p []byte, on func([]byte)) {
-	r.mu.Lock()
-	held, slow := r.held[side], r.slow[side]
-	dice := r.rng.IntN(10)
-	r.mu.Unlock()
-	switch {
-	case held, slow == reorder && dice < 2:
-	case slow == latency, slow == reorder && dice < 6:
-		p = append([]byte(nil), p...)
-		r.wg.Go(func() {
-			<-time.After(time.Duration(r.upTo(int64(25 * time.Millisecond))))
-			on(p)
-		})
-	default:
-		on(p)
-	}
-}
-
-func (r *packets) do(fault, side string) {
-	switch fault {
-	case silent:
-		r.hold("server", "client")
-	case oneWay:
-		r.hold(side)
-	case latency, reorder:
-		r.mu.Lock()
-		r.slow[side] = fault
-		r.mu.Unlock()
-	case noBuffers:
-		r.pmu.Lock()
-		r.fails[side] = 2
-		r.pmu.Unlock()
-	}
 }
 
 func (r *packets) close() {

@@ -29,7 +29,7 @@ other one, right behind messages.
 
 | letter | how it was tried |
 |---|---|
-| v | in virtual time over a network in memory, with ` + "`gettytest`" + ` and ` + "`testing/synctest`" + ` |
+| v | in virtual time over a network in memory, with ` + "`testing/synctest`" + ` and ` + "`gettytest`" + `, on udp one of packets |
 | s | over real sockets, through a relay of streams or packets |
 | t | over real sockets, through Shopify's toxiproxy as a library |
 | p | with that side in a process of its own |

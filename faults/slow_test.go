@@ -2,6 +2,12 @@
 
 package faults_test
 
+import (
+	"time"
+
+	"github.com/getty-net/getty"
+)
+
 // trySlow has a road that is slow all the time, or on udp loses packets.
 func (b *bed) trySlow() {
 	b.Helper()
@@ -18,23 +24,21 @@ func (b *bed) trySlow() {
 		hello(b.client)
 	}
 	b.connect()
-	for range 3 { // a first packet may be lost
+	b.until("the server's session opens", b.limit()+patience, func() bool {
 		for _, s := range b.client.sessions() {
-			b.client.send(s, 40)
+			b.client.send(s, 40) // on udp it may be lost
 		}
-	}
-	b.until("the server's session opens", patience, func() bool { return len(b.server.sessions()) > 0 || b.fault == reorder })
+		return b.eventually(b.unit/5, func() bool { return len(b.server.sessions()) > 0 })
+	})
 	b.calm()
-	if len(b.from.sessions()) == 0 || len(b.to.sessions()) == 0 {
-		return // all was lost
+	here, there := b.from.sessions(), b.to.sessions()
+	if len(here) == 0 || len(there) == 0 {
+		b.Fatalf("a session has ended\nserver: %s\nclient: %s", b.server, b.client)
 	}
-	mine, theirs := b.from.sessions()[0], b.to.sessions()[0]
+	mine, theirs := here[0], there[0]
 	switch b.moment {
 	case midFrame:
-		for _, size := range []int{700, 5000} {
-			b.from.send(mine, size)
-			b.to.send(theirs, size)
-		}
+		b.tryParts(mine, theirs)
 	case between:
 		for range 5 {
 			b.from.send(mine, 40)
@@ -52,19 +56,47 @@ func (b *bed) trySlow() {
 	b.wantNothingLost(mine)
 }
 
-// calm waits until nothing is in flight, or on udp for so long as it may take.
+// tryParts sends what arrives in parts. In virtual time the first message takes
+// longer to arrive than its receiver may be idle: progress is not idleness.
+func (b *bed) tryParts(mine, theirs *session) {
+	b.Helper()
+	if m, ok := b.road.(*memory); ok && b.fault == oneByte {
+		m.drip(b.to.name, time.Millisecond)
+		begun := time.Now()
+		b.from.send(mine, 5000)
+		b.settled(b.from)
+		if took := time.Since(begun); took < 2*b.unit {
+			b.Errorf("the message took %v, no longer than the limit", took)
+		}
+		m.drip(b.to.name, 0)
+	}
+	for _, size := range []int{700, 5000} {
+		b.from.send(mine, size)
+		b.to.send(theirs, size)
+	}
+}
+
+// crowded tells whether packets may find no room, in a queue of getty's or of the
+// kernel's, which does not count them.
+func (b *bed) crowded() bool { return b.moment == full || b.moment == closing }
+
+// calm waits until nothing is in flight, where packets are lost for so long as it
+// may take.
 func (b *bed) calm() {
 	b.Helper()
-	if b.transport == udp {
+	if b.transport == udp && (b.fault != latency || b.crowded()) {
 		b.expire()
 		return
 	}
 	b.settled(b.from, b.to)
 }
 
+// wantNothingLost looks at what was accepted: all of it was delivered, but for
+// packets that the road has dropped, and what a Close cut off of the other side.
 func (b *bed) wantNothingLost(mine *session) {
 	b.Helper()
 	if b.transport == udp {
+		b.wantFewLost()
 		return
 	}
 	if b.moment == closing {
@@ -85,8 +117,45 @@ func (b *bed) wantNothingLost(mine *session) {
 		if n := p.book.count(lost, failed); n > 0 {
 			b.Errorf("%d messages of the %s are lost", n, p.name)
 		}
-		if _, closed := p.counts(); closed > 0 {
-			b.Errorf("a session of the %s ended", p.name)
+		b.wantNoEnd(p)
+	}
+}
+
+func (b *bed) wantNoEnd(p *party) {
+	b.Helper()
+	if _, closed := p.counts(); closed > 0 {
+		b.Errorf("a session of the %s ended", p.name)
+	}
+}
+
+// postman is a road that knows what became of packets.
+type postman interface {
+	copies(side string) map[uint64]int
+	dropped(side string) int
+}
+
+// wantFewLost looks at messages whose packets have come: only a full queue of
+// getty may have dropped them, and has counted that.
+func (b *bed) wantFewLost() {
+	b.Helper()
+	if b.crowded() && b.layer != inVirtual {
+		return
+	}
+	m := b.road.(postman)
+	stats := map[*party]func() getty.Stats{b.server: b.srv.Stats, b.client: b.cl.Stats}
+	for p, other := range map[*party]*party{b.server: b.client, b.client: b.server} {
+		var missing, full int
+		if !b.eventually(patience, func() bool {
+			missing, full = p.book.missing(other.book, m.copies(p.name)), int(stats[other]().UDP.Dropped)
+			return missing <= full
+		}) {
+			b.Errorf("%d messages of the %s came and were not delivered, %d of them counted by a full queue", missing, p.name, full)
+		}
+		if n := m.dropped(p.name); b.fault == latency && n > 0 {
+			b.Errorf("the road dropped %d packets", n)
+		}
+		if b.moment != closing {
+			b.wantNoEnd(p)
 		}
 	}
 }

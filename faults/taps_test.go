@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"syscall"
+	"time"
 )
 
 type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
@@ -19,6 +20,14 @@ type taps struct {
 	list   []*tap
 	failed int    // how many dials or accepts have failed
 	failAt string // where they do; "": nowhere
+	drips  map[string]time.Duration
+}
+
+// drip has the bytes that a side reads arrive one by one, with a pause before each.
+func (ts *taps) drip(side string, pause time.Duration) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	ts.drips = map[string]time.Duration{side: pause}
 }
 
 // streamConn is what the two sides have of a conn.
@@ -102,6 +111,17 @@ func (ts *taps) each(side string, f func(*tap)) {
 			f(c)
 		}
 	}
+}
+
+func (c *tap) Read(p []byte) (int, error) {
+	n, err := c.streamConn.Read(p)
+	c.taps.mu.Lock()
+	pause := c.taps.drips[c.side]
+	c.taps.mu.Unlock()
+	if pause > 0 {
+		<-time.After(pause)
+	}
+	return n, err
 }
 
 func (c *tap) Write(p []byte) (n int, err error) {

@@ -19,7 +19,11 @@ func TestVirtual(t *testing.T) {
 		t.Run(c.String(), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				run(t, c, inVirtual, 2*time.Second, 10*time.Millisecond, newMemory(t, c))
+				var r road = newMemory(t, c)
+				if c.transport == udp {
+					r = newAir(t, c)
+				}
+				run(t, c, inVirtual, 2*time.Second, 10*time.Millisecond, r)
 			})
 		})
 	}
