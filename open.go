@@ -86,10 +86,14 @@ func (c *core) format() *format {
 
 // handshake puts TLS, unless cfg is nil, and compression over the conn and runs
 // the handshake of the transport itself, all within HandshakeTimeout.
-func (c *core) handshake(cfg *tls.Config, client bool) error {
+func (c *core) handshake(cfg *tls.Config, client bool) (err error) {
 	timeout := time.AfterFunc(c.ep.cfg.HandshakeTimeout, func() { c.cut(ErrHandshakeTimeout) })
-	defer timeout.Stop()
-	err := c.cover(cfg, client)
+	defer func() {
+		if !timeout.Stop() && err == nil { // it is about to cut
+			err = ErrHandshakeTimeout
+		}
+	}()
+	err = c.cover(cfg, client)
 	if err != nil || c.framing == nil {
 		return err
 	}

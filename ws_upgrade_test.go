@@ -17,6 +17,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/getty-net/getty"
 	"github.com/getty-net/getty/codec"
@@ -568,4 +570,26 @@ func TestTextMustBeText(t *testing.T) {
 	if got := receive(t, answers.messages, "answer"); got != "ÿ" {
 		t.Errorf("the answer is %q", got)
 	}
+}
+
+// A handshake that ends when its time does has failed: no session is opened and
+// then ended for it.
+func TestHandshakeInTheLastMoment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := &virtual{Network: newNetwork(), ws: true, start: time.Now()}
+		srv := v.serve(t, record(), getty.Config{HandshakeTimeout: time.Second}, nil)
+		const tries = 500
+		for range tries {
+			nc, err := v.Dial(t.Context(), "tcp", "server:1")
+			must(t, err)
+			time.Sleep(time.Second)
+			_, _ = io.WriteString(nc, "GET / HTTP/1.1\r\nHost: server\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+				"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+			synctest.Wait()
+			_ = nc.Close()
+		}
+		if st := srv.Stats(); st.Opened != 0 || st.Refusals["handshake timeout"] != tries {
+			t.Errorf("%d were opened and ended with %v, the others with %v", st.Opened, st.Causes, st.Refusals)
+		}
+	})
 }
