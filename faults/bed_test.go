@@ -89,6 +89,7 @@ func newBed(t testing.TB, c cell, layer string, unit, slop time.Duration, r road
 	if c.is(callFaults) || c.is(codecFaults) {
 		b.pool = 2
 	}
+	t.Cleanup(b.replay)
 	return b
 }
 

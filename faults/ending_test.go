@@ -75,8 +75,12 @@ func (b *bed) finish() {
 	if st := b.srv.Stats(); st.Sessions+st.Opening != 0 || st.Pending != 0 {
 		b.Errorf("the server is left with %+v", st)
 	}
+}
+
+// replay says how to have a failure again, and how far it had come.
+func (b *bed) replay() {
 	if b.Failed() {
-		b.Logf("GETTY_FAULTS_SEED=%d replays it\nserver: %s\nclient: %s", b.seed, b.server, b.client)
+		b.Logf("GETTY_FAULTS_SEED=%d go test -count=1 -run %q . # replays it\nserver: %s\nclient: %s", b.seed, b.Name(), b.server, b.client)
 	}
 }
 
