@@ -5,7 +5,9 @@ package faults_test
 import (
 	"errors"
 	"fmt"
+	"io"
 	"maps"
+	"slices"
 	"sync"
 
 	"github.com/getty-net/getty"
@@ -28,14 +30,16 @@ const (
 
 // book is what one side has sent and got. Messages are told apart by number.
 type book struct {
-	udp    bool // acknowledgements may come late, and on another session
-	mu     sync.Mutex
-	sent   []entry               // message n is at n-1
-	got    map[uint64]int        // how often each of the other side's was delivered
-	by     map[uint64]*session   // on which session
-	last   map[*session]uint64   // of a session: its sender's numbers grow
-	closed map[*session]struct{} // whose OnClose came
-	wrong  []error
+	udp     bool      // acknowledgements may come late, and on another session
+	base    uint64    // the number before that of the first message
+	journal io.Writer // if not nil, a copy that outlives the process
+	mu      sync.Mutex
+	sent    []entry               // message n is at n-1-base
+	got     map[uint64]int        // how often each of the other side's was delivered
+	by      map[uint64]*session   // on which session
+	last    map[*session]uint64   // of a session: its sender's numbers grow
+	closed  map[*session]struct{} // whose OnClose came
+	wrong   []error
 }
 
 type entry struct {
@@ -52,6 +56,15 @@ func newBook() *book {
 
 func (k *book) complain(format string, args ...any) {
 	k.wrong = append(k.wrong, fmt.Errorf(format, args...))
+	k.note(inWrong, k.wrong[len(k.wrong)-1])
+}
+
+// note writes a line to the journal, if there is one, before others can see
+// what it is about.
+func (k *book) note(what string, about any) {
+	if k.journal != nil {
+		_, _ = fmt.Fprintln(k.journal, what, about)
+	}
 }
 
 // begin comes before Send: the acknowledgement may be faster than its return.
@@ -59,14 +72,16 @@ func (k *book) begin(s *session) uint64 {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.sent = append(k.sent, entry{on: s})
-	return uint64(len(k.sent))
+	id := k.base + uint64(len(k.sent))
+	k.note(inBegun, id)
+	return id
 }
 
 // returned comes after Send, with its error.
 func (k *book) returned(id uint64, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	e := &k.sent[id-1]
+	e := &k.sent[id-1-k.base]
 	_, over := k.closed[e.on]
 	switch {
 	case e.fate == acked && err != nil:
@@ -74,6 +89,7 @@ func (k *book) returned(id uint64, err error) {
 	case e.fate == acked:
 	case getty.SafeToRetry(err):
 		e.fate = refused
+		k.note(inRefused, id)
 	case err != nil:
 		e.fate = failed
 	case over:
@@ -86,11 +102,11 @@ func (k *book) returned(id uint64, err error) {
 func (k *book) acked(id uint64, s *session) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if id == 0 || id > uint64(len(k.sent)) {
+	if id <= k.base || id > k.base+uint64(len(k.sent)) {
 		k.complain("acknowledgement of message %d, which was never sent", id)
 		return
 	}
-	e := &k.sent[id-1]
+	e := &k.sent[id-1-k.base]
 	switch {
 	case k.udp && (e.on != s || e.fate == acked || e.fate == lost || e.fate == expired):
 		return
@@ -99,6 +115,7 @@ func (k *book) acked(id uint64, s *session) {
 		return
 	}
 	e.fate = acked
+	k.note(inAcked, id)
 }
 
 func (k *book) delivered(id uint64, s *session) {
@@ -113,6 +130,7 @@ func (k *book) delivered(id uint64, s *session) {
 	k.last[s] = id
 	k.got[id]++
 	k.by[id] = s
+	k.note(inGot, id)
 }
 
 // close comes with OnClose: what was accepted and not acknowledged is lost.
@@ -186,7 +204,7 @@ func (k *book) missing(other *book, came map[uint64]int) (n int) {
 
 // page is a book as one side hands it to the other for comparison.
 type page struct {
-	Fates []fate
+	Fates map[uint64]fate // of what it has sent
 	Got   map[uint64]int
 	Came  map[uint64]int // on udp how often the packet came, if that is known
 	Wrong []string
@@ -195,14 +213,23 @@ type page struct {
 func (k *book) page() page {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	p := page{Got: maps.Clone(k.got)}
-	for _, e := range k.sent {
-		p.Fates = append(p.Fates, e.fate)
+	p := page{Fates: make(map[uint64]fate), Got: maps.Clone(k.got)}
+	for i, e := range k.sent {
+		p.Fates[k.base+uint64(i+1)] = e.fate
 	}
 	for _, err := range k.wrong {
 		p.Wrong = append(p.Wrong, err.Error())
 	}
 	return p
+}
+
+// add has p hold what another process of the same side did.
+func (p *page) add(other page) {
+	maps.Copy(p.Fates, other.Fates)
+	for id, n := range other.Got {
+		p.Got[id] += n
+	}
+	p.Wrong = append(p.Wrong, other.Wrong...)
 }
 
 // compare says what is wrong with what sender has sent and receiver has got.
@@ -211,9 +238,8 @@ func compare(sender, receiver page) error {
 	for _, w := range sender.Wrong {
 		errs = append(errs, errors.New(w))
 	}
-	for i, f := range sender.Fates {
-		id := uint64(i + 1)
-		n := receiver.Got[id]
+	for _, id := range slices.Sorted(maps.Keys(sender.Fates)) {
+		f, n := sender.Fates[id], receiver.Got[id]
 		switch {
 		case f == open || f == accepted:
 			errs = append(errs, fmt.Errorf("message %d was not settled (%d), delivered %d times", id, f, n))
@@ -226,7 +252,7 @@ func compare(sender, receiver page) error {
 		}
 	}
 	for id := range receiver.Got {
-		if id == 0 || id > uint64(len(sender.Fates)) {
+		if _, sent := sender.Fates[id]; !sent {
 			errs = append(errs, fmt.Errorf("message %d was delivered and never sent", id))
 		}
 	}

@@ -7,12 +7,16 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"syscall"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/getty-net/getty"
+	"github.com/getty-net/getty/gettytest"
 )
 
 // childEnv makes the test's program one side of a cell: "server" or "client".
@@ -25,6 +29,8 @@ type spec struct {
 	Unit      time.Duration
 	URL       string
 	Cert, Key []byte
+	Journal   string // the file of its book
+	Base      uint64 // of the numbers of its messages
 }
 
 // order is a line to a child, report the line that answers it.
@@ -39,6 +45,7 @@ type report struct {
 	Live  int
 	Tries int64 // accepts and dials that failed
 	Page  page
+	Left  string // at the end: what should not be there any more
 }
 
 // child is the side that runs in a process of its own.
@@ -49,9 +56,14 @@ type child struct {
 	cl      *getty.Client[[]byte]
 	release func()
 	files   syscall.Rlimit
+
+	goroutines  goleak.Option  // those of before
+	descriptors map[string]int // likewise
+	left        string
 }
 
 func runChild(side string) int {
+	goroutines := goleak.IgnoreCurrent()
 	lines := bufio.NewScanner(os.Stdin)
 	lines.Buffer(nil, 1<<20)
 	var sp spec
@@ -59,7 +71,8 @@ func runChild(side string) int {
 		return 2
 	}
 	c := &child{party: newParty(side), b: &bed{cell: cell{sp.Transport, sp.Fault, sp.Side, sp.Moment}, unit: sp.Unit}, release: func() {}}
-	c.udp, c.book.udp = sp.Transport == udp, sp.Transport == udp
+	c.udp, c.book.udp, c.book.base = sp.Transport == udp, sp.Transport == udp, sp.Base
+	c.goroutines = goroutines
 	out := json.NewEncoder(os.Stdout)
 	reply := func(err error) {
 		r := report{Live: len(c.sessions())}
@@ -71,7 +84,7 @@ func runChild(side string) int {
 		} else if c.cl != nil {
 			r.Tries = c.cl.Stats().DialFailures
 		}
-		r.Page = c.book.page()
+		r.Page, r.Left = c.book.page(), c.left
 		_ = out.Encode(r)
 	}
 	reply(c.start(side, sp))
@@ -86,6 +99,12 @@ func runChild(side string) int {
 }
 
 func (c *child) start(side string, sp spec) (err error) {
+	if c.book.journal, err = os.OpenFile(sp.Journal, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
+		return err
+	}
+	if c.descriptors, err = openDescriptors(); err != nil {
+		return err
+	}
 	pair, err := tls.X509KeyPair(sp.Cert, sp.Key)
 	if err != nil {
 		return err
@@ -151,6 +170,16 @@ func (c *child) end() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
+	if err := c.shutdown(ctx); err != nil {
+		return err
+	}
+	if err := errors.Join(nothingLeft(c.descriptors, c.goroutines), gettytest.VerifyBuffers()); err != nil {
+		c.left = err.Error()
+	}
+	return nil
+}
+
+func (c *child) shutdown(ctx context.Context) error {
 	if c.srv != nil {
 		return c.srv.Shutdown(ctx)
 	}

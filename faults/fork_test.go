@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"syscall"
 	"testing"
 )
@@ -24,6 +25,8 @@ type process struct {
 	out  *bufio.Scanner
 	owed int // reports that have not been read
 	last report
+
+	journal string
 }
 
 // fork starts the child of p and returns when it is ready.
@@ -32,7 +35,7 @@ func (p *pairing) fork(url string) *process {
 	cert, _ := certificate()
 	key, err := x509.MarshalECPrivateKey(cert.PrivateKey.(*ecdsa.PrivateKey))
 	p.must(err)
-	c := &process{t: p, cmd: exec.Command(os.Args[0])}
+	c := &process{t: p, cmd: exec.Command(os.Args[0]), journal: filepath.Join(p.TempDir(), "journal")}
 	c.cmd.Env = append(os.Environ(), childEnv+"="+p.side)
 	c.cmd.Stderr = os.Stderr
 	c.in, err = c.cmd.StdinPipe()
@@ -47,7 +50,9 @@ func (p *pairing) fork(url string) *process {
 		p.transport, p.fault, p.side, p.moment, p.unit, url,
 		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Certificate[0]}),
 		pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: key}),
+		c.journal, uint64(len(p.children)) << 32,
 	})
+	p.children = append(p.children, c)
 	c.hear()
 	return c
 }

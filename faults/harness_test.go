@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"hash/fnv"
 	"math/big"
 	"os"
@@ -102,9 +103,17 @@ func smallBuffers(network, _ string, rc syscall.RawConn) error {
 // descriptors are the open ones of this process: what is behind each.
 func descriptors(t testing.TB) map[string]int {
 	t.Helper()
+	kinds, err := openDescriptors()
+	if err != nil {
+		t.Skip(err)
+	}
+	return kinds
+}
+
+func openDescriptors() (map[string]int, error) {
 	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
-		t.Skip("no /proc/self/fd")
+		return nil, err
 	}
 	kinds := make(map[string]int)
 	for _, e := range entries {
@@ -113,7 +122,7 @@ func descriptors(t testing.TB) map[string]int {
 			kinds[kind]++
 		}
 	}
-	return kinds
+	return kinds, nil
 }
 
 // leftByToxiproxy are goroutines of links whose far end was closed first: they
@@ -126,11 +135,19 @@ var leftByToxiproxy = []goleak.Option{
 // wantNothingLeft fails if there are more sockets and pipes than before, or goroutines.
 func wantNothingLeft(t testing.TB, before map[string]int, goroutines goleak.Option) {
 	t.Helper()
-	goleak.VerifyNone(t, append(leftByToxiproxy, goroutines)...)
-	after := descriptors(t)
+	if err := nothingLeft(before, goroutines); err != nil {
+		t.Error(err)
+	}
+}
+
+func nothingLeft(before map[string]int, goroutines goleak.Option) error {
+	errs := []error{goleak.Find(append(leftByToxiproxy, goroutines)...)}
+	after, err := openDescriptors()
+	errs = append(errs, err)
 	for _, kind := range []string{"socket", "pipe"} {
 		if after[kind] > before[kind] {
-			t.Errorf("%d descriptors of kind %s, %d before", after[kind], kind, before[kind])
+			errs = append(errs, fmt.Errorf("%d descriptors of kind %s, %d before", after[kind], kind, before[kind]))
 		}
 	}
+	return errors.Join(errs...)
 }

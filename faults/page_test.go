@@ -17,11 +17,13 @@ const pageHead = `<!-- SPDX-License-Identifier: Apache-2.0 -->
 
 # Faults
 
-What goes wrong between two sides or inside one, on each transport, at each moment, and what held. Every cell was tried; in
-each of them no goroutine and no descriptor is left, and both sides' books are equal: each message was delivered once, or its
-sender was told, by an error from Send or by OnClose. On udp nothing tells: a message whose acknowledgement does not come counts
-as told. A message that was refused as safe to retry was never delivered. Afterwards the pool recovers by itself, and messages
-pass both ways. ` + "`make faults`" + ` tries all of it.
+What goes wrong between two sides or inside one, on each transport, at each moment, and what held. Every cell was tried; after
+them no goroutine and no descriptor is left, in a process of its own neither, under the build tag ` + "`getty_debug`" + ` no buffer, and both
+sides' books are equal: each message was delivered once, or its sender was told, by an error from Send or by OnClose. On udp
+nothing tells: a message whose acknowledgement does not come counts as told. A message that was refused as safe to retry was
+never delivered. A process that is killed has its book in a file: what it had acknowledged it was given once, what was
+acknowledged to it was delivered once, and nothing twice. Afterwards the pool recovers by itself, and messages pass both ways.
+` + "`make faults`" + ` tries all of it.
 
 *side* is where it happens: whose packets vanish, whose process is killed, whose callback or codec misbehaves. For a silent
 partition, which is on both sides at once, it is the side that sends. *During close* it is that side that closes, for codecs the
@@ -50,6 +52,12 @@ in flight: what is written does not count as a sign of life. Bytes that the kern
 acknowledged, in a session without a keepalive that sends nothing more: TCP itself gives up on those after about 15 minutes. On
 Linux ` + "`TCP_USER_TIMEOUT`" + ` makes that shorter; ` + "`Config.Control`" + ` can set it. getty does not: the kernel counts a peer whose receive
 buffer is full as one that does not acknowledge, and a callback that takes long would lose its session.
+
+## Seeds
+
+What is random comes from a seed that a failure prints, with the line that replays it: where a frame or a handshake is cut, which
+packets of the relay are lost and how late the others come. Toxiproxy draws its jitter from a generator that cannot be seeded, so
+its layer does not replay exactly, and nothing replays how the system schedules.
 `
 
 // render makes the page. mark gives the text of a cell that applies.

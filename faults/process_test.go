@@ -27,8 +27,8 @@ func TestProcesses(t *testing.T) {
 		b := newBed(t, c, inProcesses, realUnit, realSlop, r, seed)
 		p := &pairing{bed: b, relay: relay, packets: packets, dir: b.socketDir()}
 		p.start()
+		defer p.finish()
 		p.try()
-		p.end()
 	})
 }
 
@@ -40,6 +40,8 @@ type pairing struct {
 	dir     string
 	back    string // the URL of the server
 	child   *process
+
+	children []*process // it, and those before it
 }
 
 func (p *pairing) start() {
@@ -156,6 +158,13 @@ func (p *pairing) try() {
 		}
 		fault()
 	default:
+		for range 50 {
+			p.to.send(theirs, 40)
+		}
+		p.settled(p.to)
+		for range 50 { // so that it happens in the midst of the acknowledgements
+			p.to.send(theirs, 40)
+		}
 		fault()
 	}
 	since := time.Now()
@@ -220,9 +229,12 @@ func (p *pairing) back2life() {
 	}
 }
 
-// end ends both sides and compares what can be compared: the books of a process
-// that was killed are gone.
-func (p *pairing) end() {
+// finish ends both sides and compares their books.
+func (p *pairing) finish() {
+	if p.Failed() {
+		p.abandon()
+		return
+	}
 	if p.transport == udp {
 		p.eventually(p.unit, func() bool { return p.to.book.count(open, accepted) == 0 })
 		p.to.book.expire()
@@ -232,28 +244,53 @@ func (p *pairing) end() {
 	if p.side == "server" {
 		p.must(p.cl.Shutdown(p.Context()))
 	}
-	theirs := p.child.do("end", 0).Page
+	last := p.child.do("end", 0)
 	if p.side == "client" {
 		p.must(p.srv.Shutdown(p.Context()))
 	}
 	p.road.close()
-	mine := p.to.book.page()
-	if p.fault == killed {
-		for _, w := range mine.Wrong {
-			p.Error(w)
-		}
-	} else {
-		p.noError(compare(mine, theirs))
-		p.noError(compare(theirs, mine))
+	p.child.kill()
+	if last.Left != "" {
+		p.Errorf("left in the process of the %s: %s", p.side, last.Left)
 	}
+	mine, theirs := p.to.book.page(), p.theirs(last.Page)
+	p.noError(compare(mine, theirs))
+	p.noError(compare(theirs, mine))
 	if opened, closed := p.to.counts(); opened != closed {
 		p.Errorf("%d OnOpen, %d OnClose", opened, closed)
 	}
+}
+
+// theirs is what the processes of a side have sent and got: of the last one its
+// own word, of those that were killed their journals.
+func (p *pairing) theirs(all page) page {
+	p.Helper()
+	for _, c := range p.children[:len(p.children)-1] {
+		journal, err := readJournal(c.journal)
+		p.must(err)
+		if p.moment != beforeOpen && len(journal.Got)+len(journal.Fates) == 0 {
+			p.Error("the process that was killed has an empty journal")
+		}
+		all.add(journal)
+	}
+	return all
+}
+
+// abandon ends what a failure has left behind.
+func (p *pairing) abandon() {
+	p.road.heal()
+	if p.srv != nil {
+		_ = p.srv.Close()
+	}
+	if p.cl != nil {
+		_ = p.cl.Close()
+	}
 	p.child.kill()
+	p.road.close()
 }
 
 func (p *pairing) noError(err error) {
 	if err != nil {
-		p.Errorf("%v\nGETTY_FAULTS_SEED=%d replays it\n%s", err, p.seed, p.to)
+		p.Error(err)
 	}
 }
