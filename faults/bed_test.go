@@ -40,6 +40,7 @@ type bed struct {
 	slop  time.Duration // what the machine may need besides
 	pool  int
 	quiet bool // without a keepalive
+	tune  func(*getty.Config)
 	road  road
 
 	srv      *getty.Server[[]byte]
@@ -147,6 +148,9 @@ func (b *bed) config(cfg *tls.Config) getty.Config {
 		c.Keepalive = getty.Keepalive{}
 	} else if !b.webSocket() {
 		c.Keepalive.Frame = probeFrame()
+	}
+	if b.tune != nil {
+		b.tune(&c)
 	}
 	return c
 }

@@ -47,7 +47,8 @@ const pageFoot = `
 ## Silent partitions
 
 A peer from which nothing comes is found by ` + "`Keepalive`" + ` within Interval times Misses + 1, on both sides, also while a big write is
-in flight: what is written does not count as a sign of life. Bytes that the kernel does not take end the session after
+in flight: what is written does not count as a sign of life. Who sends into a one-way partition still gets the peer's probes, and
+then the end of the conn, in front of which it flushes. Bytes that the kernel does not take end the session after
 ` + "`WriteTimeout`" + `, with or without a keepalive. What neither of them sees are bytes that the kernel has taken and nobody has
 acknowledged, in a session without a keepalive that sends nothing more: TCP itself gives up on those after about 15 minutes. On
 Linux ` + "`TCP_USER_TIMEOUT`" + ` makes that shorter; ` + "`Config.Control`" + ` can set it. getty does not: the kernel counts a peer whose receive

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/getty-net/getty"
 )
 
 // TestSpaces tries cells across network namespaces.
@@ -20,7 +22,10 @@ func TestSpaces(t *testing.T) {
 }
 
 // TestABigWriteIntoAPartition has a side send without a pause when the packets
-// begin to vanish: both sides find out within the limit of the keepalive.
+// begin to vanish: both sides find out within the limit of the keepalive. On a
+// silent partition it is the keepalive that finds out, for no other limit is
+// reached. What passes one-way are the probes to the side that sends, and then
+// the end of the conn, in front of which it flushes: its write timeout ends that.
 func TestABigWriteIntoAPartition(t *testing.T) {
 	s := newSpaces(t)
 	t.Run("", func(t *testing.T) {
@@ -40,6 +45,12 @@ func TestABigWriteIntoAPartition(t *testing.T) {
 
 func tryBigWrite(t *testing.T, c cell, r road) {
 	b := newBed(t, c, inSpaces, realUnit, realSlop, r, seedOf(t, c))
+	b.tune = func(cfg *getty.Config) {
+		cfg.MessageTimeout = patience
+		if c.fault == silent {
+			cfg.WriteTimeout = patience
+		}
+	}
 	b.start()
 	defer b.finish()
 	b.open()
@@ -57,28 +68,50 @@ func tryBigWrite(t *testing.T, c cell, r road) {
 	<-begun
 	r.do(c.fault, c.side)
 	since := time.Now()
+	wantKeepalive := func(p *party, s *session) {
+		if _, cause := p.over(s); !errors.Is(cause, getty.ErrKeepalive) {
+			t.Errorf("the session of the %s ended with %v", p.name, cause)
+		}
+	}
 	b.wantEnd(b.from, mine, since)
 	b.wantEnd(b.to, theirs, since)
 	<-ended
+	wantKeepalive(b.to, theirs)
+	if c.fault == silent {
+		wantKeepalive(b.from, mine)
+	}
 	b.recovers()
 }
 
 // TestUnacknowledgedBytes is about what neither a keepalive nor the write
 // timeout sees: bytes that the kernel has taken, on a session without a
-// keepalive. TCP_USER_TIMEOUT, by Config.Control, sees them.
+// keepalive. TCP_USER_TIMEOUT sees them.
 func TestUnacknowledgedBytes(t *testing.T) {
 	s := newSpaces(t)
 	t.Run("", func(t *testing.T) {
-		for _, timeout := range []time.Duration{0, time.Second} {
-			t.Run(timeout.String(), func(t *testing.T) {
+		for _, limit := range []time.Duration{0, time.Second} {
+			t.Run(limit.String(), func(t *testing.T) {
 				t.Parallel()
-				tryUnacknowledged(t, s.road(t), timeout)
+				tryUnacknowledged(t, s.road(t), limit)
 			})
 		}
 	})
 }
 
-func tryUnacknowledged(t *testing.T, r *routed, timeout time.Duration) {
+// limitUnacknowledged has the kernel end a session whose bytes nobody acknowledges.
+func limitUnacknowledged(s *session, limit time.Duration) error {
+	rc, err := s.NetConn().(syscall.Conn).SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failed error
+	err = rc.Control(func(fd uintptr) {
+		failed = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(limit.Milliseconds()))
+	})
+	return errors.Join(err, failed)
+}
+
+func tryUnacknowledged(t *testing.T, r *routed, limit time.Duration) {
 	c := cell{"tcp", silent, "client", between}
 	b := newBed(t, c, inSpaces, realUnit, realSlop, r, seedOf(t, c))
 	b.quiet = true
@@ -86,18 +119,13 @@ func tryUnacknowledged(t *testing.T, r *routed, timeout time.Duration) {
 	defer b.finish()
 	b.open()
 	mine, theirs := b.pair()
-	if timeout > 0 {
-		rc, err := mine.NetConn().(syscall.Conn).SyscallConn()
-		b.must(err)
-		b.must(rc.Control(func(fd uintptr) {
-			err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(timeout.Milliseconds()))
-		}))
-		b.must(err)
+	if limit > 0 {
+		b.must(limitUnacknowledged(mine, limit))
 	}
 	r.do(silent, c.side)
 	since := time.Now()
 	b.from.send(mine, 40)
-	if timeout > 0 {
+	if limit > 0 {
 		b.wantEnd(b.from, mine, since)
 		if _, cause := b.from.over(mine); !errors.Is(cause, syscall.ETIMEDOUT) {
 			t.Errorf("the session ended with %v", cause)
