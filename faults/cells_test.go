@@ -83,6 +83,8 @@ const (
 	inToxiproxy = "t"
 	inProcesses = "p"
 	inSpaces    = "n"
+	inNetem     = "e"
+	inIptables  = "i"
 )
 
 var (
@@ -158,10 +160,29 @@ func (c cell) layers() []string {
 	case c.is(wireFaults), c.is(slowFaults):
 		ls = append(ls, inToxiproxy)
 	}
-	if (c.fault == silent || c.fault == oneWay) && c.transport != "unix" && (c.moment == between || c.moment == full) {
-		ls = append(ls, inSpaces)
+	if c.transport != "unix" {
+		ls = append(ls, c.spaces()...)
 	}
 	return ls
+}
+
+// spaces are the layers with network namespaces.
+func (c cell) spaces() []string {
+	switch c.fault {
+	case silent, oneWay:
+		if c.moment == between {
+			return []string{inSpaces, inIptables}
+		}
+		return []string{inSpaces}
+	case latency:
+		if c.transport == udp {
+			return []string{inNetem}
+		}
+		return []string{inNetem, inIptables}
+	case reorder:
+		return []string{inNetem, inIptables}
+	}
+	return nil
 }
 
 // cells are all that there are.

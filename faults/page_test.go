@@ -5,7 +5,9 @@ package faults_test
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -29,14 +31,9 @@ acknowledged to it was delivered once, and nothing twice. Afterwards the pool re
 partition, which is on both sides at once, it is the side that sends. *During close* it is that side that closes, for codecs the
 other one, right behind messages.
 
-| letter | how it was tried |
-|---|---|
-| v | in virtual time over a network in memory, with ` + "`testing/synctest`" + ` and ` + "`gettytest`" + `, on udp one of packets |
-| s | over real sockets, through a relay of streams or packets |
-| t | over real sockets, through Shopify's toxiproxy as a library |
-| p | with that side in a process of its own |
-| n | across network namespaces, whose router drops the packets |
+`
 
+const pageMiddle = `
 ## What covers it
 
 Numbers are those of the paragraphs in [lifecycle.md](lifecycle.md).
@@ -61,10 +58,55 @@ packets of the relay are lost and how late the others come. Toxiproxy draws its 
 its layer does not replay exactly, and nothing replays how the system schedules.
 `
 
+// ways has what the letters of the layers mean.
+var ways = []struct{ letter, how string }{
+	{inVirtual, "in virtual time over a network in memory, with `gettytest` and `testing/synctest`, on udp one of packets"},
+	{inSockets, "over real sockets, through a relay of streams or packets"},
+	{inToxiproxy, "over real sockets, through Shopify's toxiproxy as a library"},
+	{inProcesses, "with that side in a process of its own"},
+	{inSpaces, "across network namespaces, whose router has no way for the packets"},
+	{inNetem, "across network namespaces, whose router delays, reorders and loses packets by netem"},
+	{inIptables, "across network namespaces, whose router drops all packets by iptables, or where it is slow or lossy every fifth"},
+}
+
+// lackings are the layers that the machine that wrote the page lacked, and why.
+type lackings map[string]string
+
+const lackingText = "no: "
+
+// lackingsOf reads them from a page.
+func lackingsOf(lines []string) lackings {
+	all := make(lackings)
+	for _, line := range lines {
+		for _, w := range ways {
+			if rest, ok := strings.CutPrefix(line, "| "+w.letter+" | "+w.how+" | "+lackingText); ok {
+				all[w.letter] = strings.TrimSuffix(rest, " |")
+			}
+		}
+	}
+	return all
+}
+
+// layers are those of a cell that are not lacking.
+func (l lackings) layers(c cell) []string {
+	return slices.DeleteFunc(c.layers(), func(layer string) bool { return l[layer] != "" })
+}
+
+func (l lackings) held(c cell) string { return "held " + strings.Join(l.layers(c), " ") }
+
 // render makes the page. mark gives the text of a cell that applies.
-func render(mark func(cell) string) []byte {
+func render(lacking lackings, mark func(cell) string) []byte {
 	var b bytes.Buffer
 	b.WriteString(pageHead)
+	b.WriteString("| letter | how it was tried | could the machine that wrote this page? |\n|---|---|---|\n")
+	for _, w := range ways {
+		could := "yes"
+		if why := lacking[w.letter]; why != "" {
+			could = lackingText + why
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", w.letter, w.how, could)
+	}
+	b.WriteString(pageMiddle)
 	b.WriteString("| fault | guarantee |\n|---|---|\n")
 	for _, f := range faults {
 		fmt.Fprintf(&b, "| %s | %s |\n", f.name, f.guarantee)
@@ -90,13 +132,11 @@ func render(mark func(cell) string) []byte {
 	return b.Bytes()
 }
 
-func held(c cell) string { return "held " + strings.Join(c.layers(), " ") }
-
 // result is held, unless a layer has failed or was left out in this run.
-func result(c cell) string {
+func (l lackings) result(c cell) string {
 	results.Lock()
 	defer results.Unlock()
-	for _, layer := range c.layers() {
+	for _, layer := range l.layers(c) {
 		bad, tried := results.failed[c][layer]
 		if bad {
 			return "FAILED " + layer
@@ -105,7 +145,7 @@ func result(c cell) string {
 			return "not tried " + layer
 		}
 	}
-	return held(c)
+	return l.held(c)
 }
 
 // TestThePageNamesTheCells fails if docs/faults.md is of another table, or has
@@ -118,7 +158,9 @@ func TestThePageNamesTheCells(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	have, want := strings.Split(string(page), "\n"), strings.Split(string(render(held)), "\n")
+	have := strings.Split(string(page), "\n")
+	lacked := lackingsOf(have)
+	want := strings.Split(string(render(lacked, lacked.held)), "\n")
 	if len(have) != len(want) {
 		t.Fatalf("%s has %d lines, want %d: write it anew", pagePath, len(have), len(want))
 	}
@@ -129,18 +171,38 @@ func TestThePageNamesTheCells(t *testing.T) {
 	}
 }
 
+// TestThePageTellsWhatWasLacking: a layer that the machine lacks is in no cell,
+// and the page says why.
+func TestThePageTellsWhatWasLacking(t *testing.T) {
+	want := lackings{inNetem: "it has none"}
+	lines := strings.Split(string(render(want, want.held)), "\n")
+	if have := lackingsOf(lines); !maps.Equal(have, want) {
+		t.Errorf("the page says that %v is lacking, want %v", have, want)
+	}
+	c := cell{"tcp", latency, "client", between}
+	if all, have := (lackings{}).held(c), want.held(c); all != "held v s t e i" || have != "held v s t i" {
+		t.Errorf("a cell is %q, without netem %q", all, have)
+	}
+	if c.fault = reset; want.held(c) != (lackings{}).held(c) {
+		t.Errorf("a cell that needs no netem is %q", want.held(c))
+	}
+}
+
 // writePage comes after all tests.
 func writePage() error {
-	page := render(result)
+	lacking.Lock()
+	lacked := lackings(lacking.why)
+	lacking.Unlock()
+	page := render(lacked, lacked.result)
 	counts := make(map[string]int)
 	for _, c := range cells() {
 		if c.missing() != "" {
 			counts["n/a"]++
 			continue
 		}
-		word, _, _ := strings.Cut(result(c), " ")
+		word, _, _ := strings.Cut(lacked.result(c), " ")
 		counts[word]++
-		for _, layer := range c.layers() {
+		for _, layer := range lacked.layers(c) {
 			counts["runs in "+layer]++
 		}
 	}

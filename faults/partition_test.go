@@ -15,7 +15,7 @@ import (
 
 // TestSpaces tries cells across network namespaces.
 func TestSpaces(t *testing.T) {
-	s := newSpaces(t)
+	s := newSpaces(t, inSpaces)
 	eachReal(t, inSpaces, func(t *testing.T, c cell) {
 		run(t, c, inSpaces, realUnit, realSlop, s.road(t))
 	})
@@ -27,7 +27,7 @@ func TestSpaces(t *testing.T) {
 // reached. What passes one-way are the probes to the side that sends, and then
 // the end of the conn, in front of which it flushes: its write timeout ends that.
 func TestABigWriteIntoAPartition(t *testing.T) {
-	s := newSpaces(t)
+	s := newSpaces(t, inSpaces)
 	t.Run("", func(t *testing.T) {
 		for _, tr := range []string{"tcp", "tls", "ws", "wss"} {
 			for _, side := range sides {
@@ -87,7 +87,7 @@ func tryBigWrite(t *testing.T, c cell, r road) {
 // timeout sees: bytes that the kernel has taken, on a session without a
 // keepalive. TCP_USER_TIMEOUT sees them.
 func TestUnacknowledgedBytes(t *testing.T) {
-	s := newSpaces(t)
+	s := newSpaces(t, inSpaces)
 	t.Run("", func(t *testing.T) {
 		for _, limit := range []time.Duration{0, time.Second} {
 			t.Run(limit.String(), func(t *testing.T) {

@@ -32,32 +32,36 @@ const (
 	clientNet = "10.213.1."
 	serverNet = "10.213.2."
 	router    = "254"
-	maxUsers  = 120
+	maxUsers  = 240
 )
 
 const spacePrefix = "faults-"
 
-// newSpaces makes the namespaces, or skips the test where that is not possible.
-func newSpaces(t *testing.T) *spaces {
+var spacesMade atomic.Int32
+
+// newSpaces makes the namespaces for a layer, or skips the test where that is not possible.
+func newSpaces(t *testing.T, layer string) *spaces {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("network namespaces need root")
+		lacks(t, layer, "network namespaces need root")
 	}
 	if _, err := exec.LookPath("ip"); err != nil {
-		t.Skip("network namespaces need the program ip")
+		lacks(t, layer, "network namespaces need the program ip, of iproute2")
 	}
 	removeStale(t)
-	s := &spaces{prefix: spacePrefix + strconv.Itoa(os.Getpid()) + "-"}
+	s := &spaces{prefix: fmt.Sprintf("%s%d-%d-", spacePrefix, os.Getpid(), spacesMade.Add(1))}
 	t.Cleanup(s.remove)
 	if out, err := s.ip("netns", "add", s.name("c")); err != nil {
-		t.Skipf("no network namespaces here: %v %s", err, out)
+		t.Logf("ip netns: %v %s", err, out)
+		lacks(t, layer, "no network namespace can be made")
 	}
 	for i, line := range s.setup() {
 		if out, err := s.ip(strings.Fields(line)...); err != nil {
-			t.Skipf("ip %s: %v %s", line, err, out)
+			t.Logf("ip %s: %v %s", line, err, out)
+			lacks(t, layer, "no network can be made in a namespace")
 		}
 		if i == 0 {
-			s.forward(t)
+			s.forward(t, layer)
 		}
 	}
 	return s
@@ -65,7 +69,7 @@ func newSpaces(t *testing.T) *spaces {
 
 // forward makes a router of the new namespace, to which packets may come from
 // where it would not send any.
-func (s *spaces) forward(t *testing.T) {
+func (s *spaces) forward(t *testing.T, layer string) {
 	t.Helper()
 	const dir = "/proc/sys/net/ipv4/"
 	err := s.within("r", func() {
@@ -78,7 +82,8 @@ func (s *spaces) forward(t *testing.T) {
 		}
 	})
 	if err != nil {
-		t.Skipf("no way into a network namespace: %v", err)
+		t.Log(err)
+		lacks(t, layer, "no way into a network namespace")
 	}
 }
 
@@ -158,7 +163,7 @@ func (s *spaces) within(which string, f func()) error {
 
 // routed is a road from one namespace to another.
 type routed struct {
-	trips
+	taps // where something is to happen in the midst of a handshake or a frame
 	*spaces
 	t    testing.TB
 	user string // the last byte of both addresses
@@ -197,6 +202,14 @@ func (r *routed) connect(b *bed) (string, dialFunc) {
 		}
 	}))
 	b.must(err)
+	dial := r.dial
+	switch {
+	case b.moment != beforeOpen && b.moment != midFrame:
+	case pc != nil:
+		dial = r.dialUDP
+	default:
+		l, dial = tapped{l, &r.taps}, r.dialer(r.dial)
+	}
 	go func() {
 		switch b.transport {
 		case udp:
@@ -212,9 +225,19 @@ func (r *routed) connect(b *bed) (string, dialFunc) {
 		}
 	}()
 	if pc != nil {
-		return urlTo(b.cell, pc.LocalAddr().String()), r.dial
+		return urlTo(b.cell, pc.LocalAddr().String()), dial
 	}
-	return urlTo(b.cell, l.Addr().String()), r.dial
+	return urlTo(b.cell, l.Addr().String()), dial
+}
+
+// dialUDP tells of a new conn on both sides: on udp there is but one.
+func (r *routed) dialUDP(ctx context.Context, network, address string) (net.Conn, error) {
+	nc, err := r.dial(ctx, network, address)
+	if err == nil {
+		r.conn("client")
+		r.conn("server")
+	}
+	return nc, err
 }
 
 func (r *routed) dial(ctx context.Context, network, address string) (nc net.Conn, err error) {
@@ -230,11 +253,18 @@ func (r *routed) dial(ctx context.Context, network, address string) (nc net.Conn
 }
 
 func (r *routed) do(fault, side string) {
-	to := map[string]string{"client": serverNet + r.user, "server": clientNet + r.user}
-	r.drop(to[side])
+	r.drop(r.addr(otherThan(side)))
 	if fault == silent {
-		r.drop(to[otherThan(side)])
+		r.drop(r.addr(side))
 	}
+}
+
+// addr is the address of a side.
+func (r *routed) addr(side string) string {
+	if side == "server" {
+		return serverNet + r.user
+	}
+	return clientNet + r.user
 }
 
 // drop has the router forward nothing to an address, and say nothing.

@@ -27,6 +27,7 @@ need socat command -v socat
 need openssl command -v openssl
 need python3-websockets websockets
 need iproute2 command -v ip
+need iptables command -v iptables
 need nodejs command -v node
 need npm command -v npm
 need chromium has_chromium

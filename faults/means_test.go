@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package faults_test
+
+import (
+	"os"
+	"sync"
+	"testing"
+)
+
+// lacking has why layers are not tried on this machine.
+var lacking struct {
+	sync.Mutex
+	why map[string]string
+}
+
+// lacks skips the test of a layer for want of a right or a program. In CI that
+// is a failure: docs/faults.md says that the layer was tried.
+func lacks(t *testing.T, layer, why string) {
+	t.Helper()
+	note(layer, why)
+	if os.Getenv("CI") == "true" {
+		t.Fatal(why)
+	}
+	t.Skip(why)
+}
+
+// unknown skips the test of a layer for which the kernel was not built.
+func unknown(t *testing.T, layer, why string) {
+	t.Helper()
+	note(layer, why)
+	t.Skip(why)
+}
+
+func note(layer, why string) {
+	lacking.Lock()
+	defer lacking.Unlock()
+	if lacking.why == nil {
+		lacking.why = make(map[string]string)
+	}
+	lacking.why[layer] = why
+}
