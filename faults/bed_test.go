@@ -33,15 +33,15 @@ type road interface {
 type bed struct {
 	testing.TB
 	cell
-	layer string
-	seed  uint64
-	rng   *rand.Rand
-	unit  time.Duration // of all limits of time
-	slop  time.Duration // what the machine may need besides
-	pool  int
-	quiet bool // without a keepalive
-	tune  func(*getty.Config)
-	road  road
+	layer  string
+	seed   uint64
+	rng    *rand.Rand
+	unit   time.Duration // of all limits of time
+	slop   time.Duration // what the machine may need besides
+	pool   int
+	quiet  bool // without a keepalive
+	adjust func(*getty.Config)
+	road   road
 
 	srv      *getty.Server[[]byte]
 	cl       *getty.Client[[]byte]
@@ -130,7 +130,7 @@ func (b *bed) config(cfg *tls.Config) getty.Config {
 	c := getty.Config{
 		MaxMessageSize: maxMessage, HighWatermark: 64 << 10,
 		Keepalive:    getty.Keepalive{Interval: b.unit, Misses: 2},
-		WriteTimeout: 5 * b.unit / 2, HandshakeTimeout: 3 * b.unit / 2, MessageTimeout: 2 * b.unit,
+		WriteTimeout: 5 * b.unit / 2, HandshakeTimeout: b.handshake(), MessageTimeout: 2 * b.unit,
 		CloseTimeout: b.unit / 2, TLS: cfg, Control: smallBuffers, UDP: getty.UDP{QueueSize: 16 << 10},
 	}
 	switch { // a busy machine must not add limits to faults that have nothing to do with them
@@ -149,18 +149,27 @@ func (b *bed) config(cfg *tls.Config) getty.Config {
 	} else if !b.webSocket() {
 		c.Keepalive.Frame = probeFrame()
 	}
-	if b.tune != nil {
-		b.tune(&c)
+	if b.adjust != nil {
+		b.adjust(&c)
 	}
 	return c
 }
 
 func (b *bed) clientConfig(cfg *tls.Config, dial dialFunc) getty.ClientConfig {
 	c := b.config(cfg)
+	c.UserTimeout = 0 // the road makes the sockets
 	return getty.ClientConfig{
 		Config: c, PoolSize: b.pool, Dial: dial, DialTimeout: c.HandshakeTimeout,
 		Backoff: getty.Backoff{Min: b.unit / 50, Max: b.unit / 10}, StablePeriod: b.unit / 20,
 	}
+}
+
+// handshake is the limit of one. Where none may fail a busy machine may be slow.
+func (b *bed) handshake() time.Duration {
+	if b.fault == clockJump || b.is(slowFaults) {
+		return patience
+	}
+	return 3 * b.unit / 2
 }
 
 // limit is when a silent peer must have been found.

@@ -59,7 +59,7 @@ func (b *bed) causesHere(p *party) []error {
 			return limits
 		case busy:
 			return slices.Concat(ends, rsts, limits, []error{closeCode(getty.ClosePolicyViolation)})
-		case b.layer == inSpaces: // TCP sends again what it has no answer to, and nothing new
+		case b.layer == inSpaces || b.layer == inIptables: // TCP sends again what it has no answer to, and nothing new
 			return slices.Concat(ends, rsts, limits)
 		}
 		return slices.Concat(ends, rsts)
@@ -97,6 +97,11 @@ func (b *bed) causesThere(p *party) []error {
 	case stopped:
 		if b.moment == closing { // before it was stopped
 			return slices.Concat(limits, ends, rsts)
+		}
+		return limits
+	case clockJump: // no session ends of it: the cell goes on to a close or a silence
+		if b.moment == closing {
+			return append(slices.Clone(limits), io.EOF)
 		}
 		return limits
 	case noBuffers:

@@ -42,6 +42,7 @@ const (
 	reorder     = "reordering, loss and copies"
 	killed      = "process killed"
 	stopped     = "process stopped"
+	clockJump   = "clock jump"
 	noFiles     = "EMFILE"
 	noBuffers   = "ENOBUFS"
 	panics      = "callback panics"
@@ -65,6 +66,7 @@ var faults = []struct{ name, guarantee string }{
 	{reorder, "Messages arrive whole, none more often than its packet, and all whose packets arrive but for those that a full queue counts (v)"},
 	{killed, "Causes: EOF, a reset or, on udp, the keepalive; 7: the pool recovers"},
 	{stopped, "SIGSTOP for longer than every limit, as a paused machine, then SIGCONT: a limit ends it on the other side; the books stay equal"},
+	{clockJump, "Limits of time are kept by the monotonic clock: no session ends of it, and what is silent is found in time"},
 	{noFiles, "Accepting and dialing are tried again; open sessions go on"},
 	{noBuffers, "A stream ends with the error, an accept or dial is tried again; on udp it is that of a Send, or counted, and the session goes on"},
 	{panics, "4: it ends that session only, others exchange messages before and after"},
@@ -82,6 +84,7 @@ const (
 	inSockets   = "s"
 	inToxiproxy = "t"
 	inProcesses = "p"
+	inClock     = "c"
 	inSpaces    = "n"
 	inNetem     = "e"
 	inIptables  = "i"
@@ -143,6 +146,9 @@ func (c cell) layers() []string {
 	}
 	if c.is(childFaults) {
 		return []string{inProcesses}
+	}
+	if c.fault == clockJump {
+		return []string{inClock}
 	}
 	var ls []string
 	overTCP := c.transport != "unix" && c.transport != udp

@@ -45,7 +45,10 @@ type report struct {
 	Live  int
 	Tries int64 // accepts and dials that failed
 	Page  page
-	Left  string // at the end: what should not be there any more
+
+	Closed    int // sessions
+	Monotonic int64
+	Left      string // at the end: what should not be there any more
 }
 
 // child is the side that runs in a process of its own.
@@ -56,6 +59,7 @@ type child struct {
 	cl      *getty.Client[[]byte]
 	release func()
 	files   syscall.Rlimit
+	clock   *wallClock
 
 	goroutines  goleak.Option  // those of before
 	descriptors map[string]int // likewise
@@ -75,7 +79,8 @@ func runChild(side string) int {
 	c.goroutines = goroutines
 	out := json.NewEncoder(os.Stdout)
 	reply := func(err error) {
-		r := report{Live: len(c.sessions())}
+		r := report{Live: len(c.sessions()), Monotonic: monotonic()}
+		_, r.Closed = c.counts()
 		if err != nil {
 			r.Err = err.Error()
 		}
@@ -101,6 +106,11 @@ func runChild(side string) int {
 func (c *child) start(side string, sp spec) (err error) {
 	if c.book.journal, err = os.OpenFile(sp.Journal, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
 		return err
+	}
+	if sp.Fault == clockJump {
+		if c.clock, err = newWallClock(); err != nil {
+			return err
+		}
 	}
 	if c.descriptors, err = openDescriptors(); err != nil {
 		return err
@@ -143,6 +153,8 @@ func (c *child) obey(o order) error {
 		fillUp(c.party, c.sessions()[0], c.udp, c.b.unit)
 	case "close":
 		return c.sessions()[0].Close()
+	case "jump":
+		return c.clock.jump(time.Duration(o.Size) * time.Hour)
 	case "nofile":
 		return c.noFiles(true)
 	case "files":

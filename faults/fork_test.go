@@ -13,8 +13,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // process is a child as its parent sees it.
@@ -35,7 +37,12 @@ func (p *pairing) fork(url string) *process {
 	cert, _ := certificate()
 	key, err := x509.MarshalECPrivateKey(cert.PrivateKey.(*ecdsa.PrivateKey))
 	p.must(err)
-	c := &process{t: p, cmd: exec.Command(os.Args[0]), journal: filepath.Join(p.TempDir(), "journal")}
+	args := []string{os.Args[0]}
+	if p.ahead > 0 {
+		far := strconv.Itoa(int(p.ahead / time.Second))
+		args = []string{"unshare", "--time", "--monotonic", far, "--boottime", far, os.Args[0]}
+	}
+	c := &process{t: p, cmd: exec.Command(args[0], args[1:]...), journal: filepath.Join(p.TempDir(), "journal")}
 	c.cmd.Env = append(os.Environ(), childEnv+"="+p.side)
 	c.cmd.Stderr = os.Stderr
 	c.in, err = c.cmd.StdinPipe()

@@ -48,8 +48,8 @@ in flight: what is written does not count as a sign of life. Who sends into a on
 then the end of the conn, in front of which it flushes. Bytes that the kernel does not take end the session after
 ` + "`WriteTimeout`" + `, with or without a keepalive. What neither of them sees are bytes that the kernel has taken and nobody has
 acknowledged, in a session without a keepalive that sends nothing more: TCP itself gives up on those after about 15 minutes. On
-Linux ` + "`TCP_USER_TIMEOUT`" + ` makes that shorter; ` + "`Config.Control`" + ` can set it. getty does not: the kernel counts a peer whose receive
-buffer is full as one that does not acknowledge, and a callback that takes long would lose its session.
+Linux ` + "`UserTimeout`" + `, which is ` + "`TCP_USER_TIMEOUT`" + `, ends it when it says. It is no default: the kernel counts a peer whose receive buffer
+is full as one that does not acknowledge, and a callback that takes long would lose its session.
 
 ## Seeds
 
@@ -64,6 +64,7 @@ var ways = []struct{ letter, how string }{
 	{inSockets, "over real sockets, through a relay of streams or packets"},
 	{inToxiproxy, "over real sockets, through Shopify's toxiproxy as a library"},
 	{inProcesses, "with that side in a process of its own"},
+	{inClock, "with that side in a process of its own, which sets its clock in its copy of the vDSO"},
 	{inSpaces, "across network namespaces, whose router has no way for the packets"},
 	{inNetem, "across network namespaces, whose router delays, reorders and loses packets by netem"},
 	{inIptables, "across network namespaces, whose router drops all packets by iptables, or where it is slow or lossy every fifth"},

@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/getty-net/getty"
 )
 
@@ -45,7 +43,7 @@ func TestABigWriteIntoAPartition(t *testing.T) {
 
 func tryBigWrite(t *testing.T, c cell, r road) {
 	b := newBed(t, c, inSpaces, realUnit, realSlop, r, seedOf(t, c))
-	b.tune = func(cfg *getty.Config) {
+	b.adjust = func(cfg *getty.Config) {
 		cfg.MessageTimeout = patience
 		if c.fault == silent {
 			cfg.WriteTimeout = patience
@@ -98,30 +96,15 @@ func TestUnacknowledgedBytes(t *testing.T) {
 	})
 }
 
-// limitUnacknowledged has the kernel end a session whose bytes nobody acknowledges.
-func limitUnacknowledged(s *session, limit time.Duration) error {
-	rc, err := s.NetConn().(syscall.Conn).SyscallConn()
-	if err != nil {
-		return err
-	}
-	var failed error
-	err = rc.Control(func(fd uintptr) {
-		failed = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(limit.Milliseconds()))
-	})
-	return errors.Join(err, failed)
-}
-
 func tryUnacknowledged(t *testing.T, r *routed, limit time.Duration) {
-	c := cell{"tcp", silent, "client", between}
+	c := cell{"tcp", silent, "server", between}
 	b := newBed(t, c, inSpaces, realUnit, realSlop, r, seedOf(t, c))
 	b.quiet = true
+	b.adjust = func(cfg *getty.Config) { cfg.UserTimeout = limit }
 	b.start()
 	defer b.finish()
 	b.open()
 	mine, theirs := b.pair()
-	if limit > 0 {
-		b.must(limitUnacknowledged(mine, limit))
-	}
 	r.do(silent, c.side)
 	since := time.Now()
 	b.from.send(mine, 40)

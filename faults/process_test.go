@@ -18,14 +18,7 @@ import (
 func TestProcesses(t *testing.T) {
 	eachReal(t, inProcesses, func(t *testing.T, c cell) {
 		defer record(t, c, inProcesses)
-		seed := seedOf(t, c)
-		relay, packets := newRelay(t, c), newPackets(t, c)
-		var r road = relay
-		if c.transport == udp {
-			r = packets
-		}
-		b := newBed(t, c, inProcesses, realUnit, realSlop, r, seed)
-		p := &pairing{bed: b, relay: relay, packets: packets, dir: b.socketDir()}
+		p := newPairing(t, c, inProcesses)
 		p.start()
 		defer p.finish()
 		p.try()
@@ -40,8 +33,19 @@ type pairing struct {
 	dir     string
 	back    string // the URL of the server
 	child   *process
+	ahead   time.Duration // by which its monotonic clock is
 
 	children []*process // it, and those before it
+}
+
+func newPairing(t *testing.T, c cell, layer string) *pairing {
+	relay, packets := newRelay(t, c), newPackets(t, c)
+	var r road = relay
+	if c.transport == udp {
+		r = packets
+	}
+	b := newBed(t, c, layer, realUnit, realSlop, r, seedOf(t, c))
+	return &pairing{bed: b, relay: relay, packets: packets, dir: b.socketDir()}
 }
 
 func (p *pairing) start() {
@@ -146,10 +150,7 @@ func (p *pairing) try() {
 	release := func() {}
 	switch p.moment {
 	case midFrame:
-		done := make(chan struct{})
-		p.road.trip(p.side, p.part(), func() { defer close(done); fault() })
-		p.child.tell("send", 700)
-		<-done
+		p.during(p.part(), func() { p.child.tell("send", 700) }, fault)
 	case full, closing:
 		release = p.to.block()
 		p.child.do("fill", 0)
@@ -187,18 +188,7 @@ func (p *pairing) tryBeforeOpen(fault func()) {
 		p.passes()
 		return
 	}
-	done := make(chan struct{})
-	p.road.trip(p.side, p.hello(), func() { defer close(done); fault() })
-	p.connect()
-	if p.transport == udp { // opens without a packet
-		if p.side == "client" {
-			p.child.tell("send", 40)
-		} else {
-			p.until("a session", patience, func() bool { return len(p.to.sessions()) > 0 })
-			p.to.send(p.to.sessions()[0], 40)
-		}
-	}
-	<-done
+	p.opening(fault)
 	if p.side == "server" {
 		p.until("an attempt fails or a session ends", p.limit(), func() bool {
 			_, closed := p.to.counts()
@@ -212,6 +202,39 @@ func (p *pairing) tryBeforeOpen(fault func()) {
 	}
 	p.back2life()
 	p.passes()
+}
+
+// opening connects, and has a fault happen meanwhile.
+func (p *pairing) opening(fault func()) {
+	p.during(p.hello(), func() {
+		p.connect()
+		if p.transport != udp {
+			return
+		}
+		// It opens without a packet.
+		if p.side == "client" {
+			p.child.tell("send", 40)
+		} else {
+			p.until("a session", patience, func() bool { return len(p.to.sessions()) > 0 })
+			p.to.send(p.to.sessions()[0], 40)
+		}
+	}, fault)
+}
+
+// during has a fault happen when n more bytes from the side have passed, which
+// act sees to. What follows them waits.
+func (p *pairing) during(n int, act, fault func()) {
+	p.Helper()
+	reached, over := make(chan struct{}), make(chan struct{})
+	defer close(over)
+	p.road.trip(p.side, n, func() { close(reached); <-over })
+	act()
+	select {
+	case <-reached:
+		fault()
+	case <-time.After(patience):
+		p.Fatalf("%d bytes do not pass", n)
+	}
 }
 
 // back2life has the process go on, or another one take its place.

@@ -138,10 +138,10 @@ type postman interface {
 // getty may have dropped them, and has counted that.
 func (b *bed) wantFewLost() {
 	b.Helper()
-	if b.crowded() && b.layer != inVirtual {
+	m, ok := b.road.(postman)
+	if !ok || b.crowded() && b.layer != inVirtual { // a kernel keeps no such books
 		return
 	}
-	m := b.road.(postman)
 	stats := map[*party]func() getty.Stats{b.server: b.srv.Stats, b.client: b.cl.Stats}
 	for p, other := range map[*party]*party{b.server: b.client, b.client: b.server} {
 		var missing, full int

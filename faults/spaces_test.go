@@ -191,6 +191,12 @@ func (r *routed) must(args ...string) {
 
 func (r *routed) connect(b *bed) (string, dialFunc) {
 	addr := serverNet + r.user + ":0"
+	if b.adjust != nil && b.transport == "tcp" { // to settings of sockets, too
+		var err error
+		b.must(r.within("s", func() { err = b.srv.Listen("tcp://" + addr) }))
+		b.must(err)
+		return urlTo(b.cell, b.srv.Addrs()[0].String()), r.dial
+	}
 	var l net.Listener
 	var pc net.PacketConn
 	var err error
