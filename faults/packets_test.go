@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 )
@@ -16,20 +17,28 @@ import (
 type packets struct {
 	mail
 	t     testing.TB
+	ip    net.IP // of the server and of the relay, and of no other cell's
 	front *net.UDPConn
 	back  net.Addr
 	pmu   sync.Mutex
 	rears map[netip.AddrPort]net.Conn
 }
 
+var relays atomic.Uint32
+
+// newPackets gives each relay an address of its own: what it sends to a client
+// that has gone must not arrive at another cell's server, which got the port.
 func newPackets(t testing.TB, c cell) *packets {
-	return &packets{t: t, mail: newMail(seedOf(t, c)), rears: make(map[netip.AddrPort]net.Conn)}
+	n := relays.Add(1)
+	return &packets{
+		t: t, ip: net.IPv4(127, 1, byte(n>>8), byte(n)), mail: newMail(seedOf(t, c)), rears: make(map[netip.AddrPort]net.Conn),
+	}
 }
 
 func (r *packets) connect(b *bed) (string, dialFunc) {
 	var dial dialFunc
 	if b.fault == noBuffers {
-		pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+		pc, err := net.ListenPacket("udp", r.any())
 		b.must(err)
 		r.back = pc.LocalAddr()
 		go func() { _ = b.srv.ServePacket(refusing{pc, r}) }()
@@ -41,16 +50,19 @@ func (r *packets) connect(b *bed) (string, dialFunc) {
 			return refusingConn{nc, r}, nil
 		}
 	} else {
-		b.must(b.srv.Listen("udp://127.0.0.1:0"))
+		b.must(b.srv.Listen("udp://" + r.any()))
 		r.back = b.srv.Addrs()[0]
 	}
 	r.listen(b)
 	return "udp://" + r.front.LocalAddr().String(), dial
 }
 
+// any is a free port.
+func (r *packets) any() string { return r.ip.String() + ":0" }
+
 func (r *packets) listen(b *bed) {
 	var err error
-	r.front, err = net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	r.front, err = net.ListenUDP("udp", &net.UDPAddr{IP: r.ip})
 	b.must(err)
 	r.wg.Go(r.fromClients)
 }

@@ -74,6 +74,9 @@ func (p *pairing) listenURL() string {
 	if p.transport == "unix" {
 		return "unix://" + filepath.Join(p.dir, "server")
 	}
+	if p.transport == udp {
+		return urlTo(p.cell, p.packets.any())
+	}
 	return urlTo(p.cell, "127.0.0.1:0")
 }
 
