@@ -28,16 +28,14 @@ type process struct {
 	gone    error // why no more answers come
 }
 
-// startServer starts the process, after the given words of a command line; its
-// Unix socket is at the given path.
-func startServer(socket string, prefix ...string) (*process, error) {
+// startServer starts the process; its Unix socket is at the given path.
+func startServer(socket string) (*process, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	words := append(prefix, self)
 	p := &process{
-		cmd:   exec.Command(words[0], words[1:]...), //nolint:gosec // this program
+		cmd:   exec.Command(self), //nolint:gosec // this program
 		ended: make(chan struct{}), waiting: make(map[int]chan<- answer),
 	}
 	p.cmd.Env = append(os.Environ(), serverEnv+"=1")

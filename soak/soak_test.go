@@ -60,7 +60,7 @@ func TestSoak(t *testing.T) {
 // TestFlood is a short one, without the claim about p99: the machine may be busy.
 func TestFlood(t *testing.T) {
 	var out bytes.Buffer
-	err := run(context.Background(), &out, options{duration: 3 * time.Second, sessions: 60, flood: 20})
+	err := run(context.Background(), &out, options{duration: 2 * time.Second, sessions: 60, flood: 20})
 	t.Log(out.String())
 	if err != nil {
 		t.Fatal(err)
