@@ -43,7 +43,7 @@ func (s *spaces) slow(t *testing.T, side, qdisc string) {
 	switch out, err := exec.Command("tc", args...).CombinedOutput(); {
 	case strings.Contains(string(out), "unknown"):
 		t.Logf("tc: %s", out)
-		unknown(t, inNetem, "its kernel has no netem")
+		forbids(t, inNetem, "its kernel has no netem")
 	case err != nil:
 		t.Fatalf("tc %v: %v %s", args, err, out)
 	}
@@ -63,7 +63,7 @@ func TestIptables(t *testing.T) {
 	}
 	if out, err := s.iptables("-A", everyFifth("192.0.2.1", 0)); err != nil {
 		t.Logf("iptables: %s", out)
-		unknown(t, inIptables, "its kernel has no packet filter for iptables")
+		forbids(t, inIptables, "its kernel has no packet filter for iptables")
 	}
 	eachReal(t, inIptables, func(t *testing.T, c cell) {
 		run(t, c, inIptables, realUnit, realSlop, &filtered{routed: s.road(t), cell: c, first: int(seedOf(t, c) % 5)})

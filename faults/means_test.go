@@ -14,8 +14,8 @@ var lacking struct {
 	why map[string]string
 }
 
-// lacks skips the test of a layer for want of a right or a program. In CI that
-// is a failure: docs/faults.md says that the layer was tried.
+// lacks skips the test of a layer for want of a program. In CI, which installs
+// what it needs, that is a failure: docs/faults.md says that the layer was tried.
 func lacks(t *testing.T, layer, why string) {
 	t.Helper()
 	note(layer, why)
@@ -25,8 +25,9 @@ func lacks(t *testing.T, layer, why string) {
 	t.Skip(why)
 }
 
-// unknown skips the test of a layer for which the kernel was not built.
-func unknown(t *testing.T, layer, why string) {
+// forbids skips the test of a layer that the system does not allow, or for which
+// its kernel was not built.
+func forbids(t *testing.T, layer, why string) {
 	t.Helper()
 	note(layer, why)
 	t.Skip(why)

@@ -43,7 +43,7 @@ var spacesMade atomic.Int32
 func newSpaces(t *testing.T, layer string) *spaces {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		lacks(t, layer, "network namespaces need root")
+		forbids(t, layer, "network namespaces need root")
 	}
 	if _, err := exec.LookPath("ip"); err != nil {
 		lacks(t, layer, "network namespaces need the program ip, of iproute2")
@@ -53,12 +53,12 @@ func newSpaces(t *testing.T, layer string) *spaces {
 	t.Cleanup(s.remove)
 	if out, err := s.ip("netns", "add", s.name("c")); err != nil {
 		t.Logf("ip netns: %v %s", err, out)
-		lacks(t, layer, "no network namespace can be made")
+		forbids(t, layer, "no network namespace can be made")
 	}
 	for i, line := range s.setup() {
 		if out, err := s.ip(strings.Fields(line)...); err != nil {
 			t.Logf("ip %s: %v %s", line, err, out)
-			lacks(t, layer, "no network can be made in a namespace")
+			forbids(t, layer, "no network can be made in a namespace")
 		}
 		if i == 0 {
 			s.forward(t, layer)
@@ -83,7 +83,7 @@ func (s *spaces) forward(t *testing.T, layer string) {
 	})
 	if err != nil {
 		t.Log(err)
-		lacks(t, layer, "no way into a network namespace")
+		forbids(t, layer, "no way into a network namespace")
 	}
 }
 
