@@ -55,31 +55,42 @@ func (ad *admission) looks() bool { return ad.counts() || ad.cfg.Guard.Access !=
 // admit decides about one session more than there are, from addr if that is
 // valid. It is counted unless there is an error.
 func (ad *admission) admit(addr netip.Addr, sessions int, now time.Duration) error {
-	cfg, g := ad.cfg, &ad.cfg.Guard
-	switch {
-	case addr.IsValid() && !g.Access.Allows(addr):
-		return ErrDenied
-	case ad.full(sessions) != nil:
-		return ad.full(sessions)
-	case ad.perAddr != nil && addr.IsValid() && ad.perAddr[addr] >= cfg.MaxSessionsPerAddr:
-		return fmt.Errorf("%w: MaxSessionsPerAddr is %d", ErrTooManySessions, cfg.MaxSessionsPerAddr)
-	}
-	n := ad.network(addr, now)
-	switch {
-	case n != nil && g.MaxSessionsPerPrefix > 0 && n.sessions >= g.MaxSessionsPerPrefix:
-		return fmt.Errorf("%w: Guard.MaxSessionsPerPrefix is %d", ErrTooManySessions, g.MaxSessionsPerPrefix)
-	case n != nil && !n.accepts.take(g.AcceptsPerPrefix, now):
-		return fmt.Errorf("%w: Guard.AcceptsPerPrefix is %d a second", ErrAcceptRate, g.AcceptsPerPrefix.PerSecond)
-	case !ad.accepts.take(g.Accepts, now):
-		return fmt.Errorf("%w: Guard.Accepts is %d a second", ErrAcceptRate, g.Accepts.PerSecond)
+	n, err := ad.decide(addr, sessions, now)
+	if err != nil {
+		return err
 	}
 	if n != nil {
+		n.accepts.add(ad.cfg.Guard.AcceptsPerPrefix, 1, now)
 		n.sessions++
 	}
+	ad.accepts.add(ad.cfg.Guard.Accepts, 1, now)
 	if ad.perAddr != nil && addr.IsValid() {
 		ad.perAddr[addr]++
 	}
 	return nil
+}
+
+// decide is admit without counting. It returns the network of addr.
+func (ad *admission) decide(addr netip.Addr, sessions int, now time.Duration) (*network, error) {
+	cfg, g := ad.cfg, &ad.cfg.Guard
+	switch {
+	case addr.IsValid() && !g.Access.Allows(addr):
+		return nil, ErrDenied
+	case ad.full(sessions) != nil:
+		return nil, ad.full(sessions)
+	case ad.perAddr != nil && addr.IsValid() && ad.perAddr[addr] >= cfg.MaxSessionsPerAddr:
+		return nil, fmt.Errorf("%w: MaxSessionsPerAddr is %d", ErrTooManySessions, cfg.MaxSessionsPerAddr)
+	}
+	n := ad.network(addr, now)
+	switch {
+	case n != nil && g.MaxSessionsPerPrefix > 0 && n.sessions >= g.MaxSessionsPerPrefix:
+		return nil, fmt.Errorf("%w: Guard.MaxSessionsPerPrefix is %d", ErrTooManySessions, g.MaxSessionsPerPrefix)
+	case n != nil && !n.accepts.has(g.AcceptsPerPrefix, now):
+		return nil, fmt.Errorf("%w: Guard.AcceptsPerPrefix is %d a second", ErrAcceptRate, g.AcceptsPerPrefix.PerSecond)
+	case !ad.accepts.has(g.Accepts, now):
+		return nil, fmt.Errorf("%w: Guard.Accepts is %d a second", ErrAcceptRate, g.Accepts.PerSecond)
+	}
+	return n, nil
 }
 
 // full says why there can be no more than so many sessions, if that is so.

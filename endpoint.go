@@ -163,13 +163,31 @@ func (ep *endpoint) tellFailed(kind string, remote net.Addr, err error) {
 	}
 }
 
-// denied is failed for a packet of which nothing was made: a flood of them must
-// not take memory, unless somebody wants to hear of it.
-func (ep *endpoint) denied(kind string, from netip.AddrPort) {
-	ep.udp.denied.Add(1)
-	if ep.cfg.Observer != nil || ep.log.Enabled(context.Background(), slog.LevelDebug) {
-		ep.tellFailed(kind, net.UDPAddrFromAddrPort(from), ErrDenied)
+// refusesPacket reports whether a packet may not open a session, before anything
+// is made of it: a flood of them must take neither memory nor more time than it
+// has to. Nobody is told who does not want to hear of it.
+func (ep *endpoint) refusesPacket(kind string, pk packet) bool {
+	from, err := pk.from.Addr().WithZone(""), ErrDenied
+	if !from.IsValid() || ep.cfg.Guard.Access.Allows(from) {
+		ep.mu.Lock()
+		_, err = ep.admitted.decide(from, ep.places(), ep.now())
+		ep.mu.Unlock()
 	}
+	switch err {
+	case nil:
+		return false
+	case ErrDenied: //nolint:errorlint // it is as it was made, and counted without a lock
+		ep.udp.denied.Add(1)
+	default:
+		ep.mu.Lock()
+		ep.totals.Rejected++
+		ep.refusals[CauseKind(err)]++
+		ep.mu.Unlock()
+	}
+	if ep.cfg.Observer != nil || ep.log.Enabled(context.Background(), slog.LevelDebug) {
+		ep.tellFailed(kind, pk.remote(), err)
+	}
+	return true
 }
 
 // listed makes an opened session visible.

@@ -41,15 +41,8 @@ func (b *bucket) add(r Rate, n int64, now time.Duration) (over time.Duration) {
 	return max(b.paid-now-r.cost(r.burst()), 0)
 }
 
-// take is add for one, unless it would exceed the rate.
-func (b *bucket) take(r Rate, now time.Duration) bool {
-	had := b.paid
-	if b.add(r, 1, now) > 0 {
-		b.paid = had
-		return false
-	}
-	return true
-}
+// has reports whether one more would not exceed the rate.
+func (b bucket) has(r Rate, now time.Duration) bool { return b.add(r, 1, now) == 0 }
 
 // meter holds a session against Limits.Messages and Limits.Bytes. It is the
 // reader's.

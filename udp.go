@@ -183,6 +183,14 @@ type packet struct {
 	truncated bool
 }
 
+// remote is the sender.
+func (pk packet) remote() net.Addr {
+	if pk.from.IsValid() {
+		return net.UDPAddrFromAddrPort(pk.from)
+	}
+	return pk.other
+}
+
 // udpDest is where packets go: nowhere in particular on a connected socket.
 type udpDest struct {
 	peer  netip.AddrPort

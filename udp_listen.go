@@ -127,8 +127,7 @@ func (u *udpSocket) onPacket(pk packet) {
 // open makes a session, if there is room for one more: a flood of made-up
 // senders must neither take more memory than that, nor the place of others.
 func (u *udpSocket) open(key udpKey, pk packet) {
-	if pk.from.IsValid() && !u.ep.cfg.Guard.Access.Allows(pk.from.Addr()) {
-		u.ep.denied(u.kind, pk.from)
+	if u.ep.refusesPacket(u.kind, pk) {
 		return
 	}
 	if !u.ep.udp.take() {
