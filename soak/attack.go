@@ -33,7 +33,7 @@ const (
 
 // run attacks until ctx ends. Attackers do not keep time with each other.
 func (a *attacker) run(ctx context.Context) {
-	if pause(ctx, rand.N(framePause)) != nil {
+	if pause(ctx, rand.N(framePause)) != nil { //nolint:gosec // dice, and no secret
 		return
 	}
 	for ctx.Err() == nil {
@@ -78,7 +78,7 @@ func (a *attacker) open(ctx context.Context) (net.Conn, error) {
 		network = a.kind
 	}
 	nc, err := new(net.Dialer).DialContext(ctx, network, address)
-	if err != nil || rand.IntN(4) == 0 {
+	if err != nil || rand.IntN(4) == 0 { //nolint:gosec // dice, and no secret
 		return nc, err
 	}
 	deadline, _ := ctx.Deadline()
@@ -113,22 +113,22 @@ func upgrade(nc net.Conn, host string) error {
 // frame is random bytes, a good frame, or most often one that is good but for
 // some of its bits or its end.
 func (a *attacker) frame() []byte {
-	if rand.IntN(4) == 0 {
-		return noise(1 + rand.IntN(longest))
+	if rand.IntN(4) == 0 { //nolint:gosec // dice, and no secret
+		return noise(1 + rand.IntN(longest)) //nolint:gosec // dice, and no secret
 	}
-	msg := noise(1 + rand.IntN(maxMessage-8))
+	msg := noise(1 + rand.IntN(maxMessage-8))                                     //nolint:gosec // dice, and no secret
 	frame := append(binary.BigEndian.AppendUint32(nil, uint32(len(msg))), msg...) //nolint:gosec // short
 	if strings.HasPrefix(a.kind, "ws") {
 		frame = masked(frame)
 	}
-	switch rand.IntN(4) {
+	switch rand.IntN(4) { //nolint:gosec // dice, and no secret
 	case 0:
 	case 1:
-		frame = frame[:1+rand.IntN(len(frame))]
+		frame = frame[:1+rand.IntN(len(frame))] //nolint:gosec // dice, and no secret
 	default:
-		for range 1 + rand.IntN(4) {
+		for range 1 + rand.IntN(4) { //nolint:gosec // dice, and no secret
 			// Most of them where the headers are.
-			frame[rand.IntN(min(len(frame), 1+rand.IntN(32)))] ^= 1 << rand.IntN(8)
+			frame[rand.IntN(min(len(frame), 1+rand.IntN(32)))] ^= 1 << rand.IntN(8) //nolint:gosec // dice, and no secret
 		}
 	}
 	return frame

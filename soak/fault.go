@@ -55,7 +55,7 @@ var faults = []struct {
 
 // garbage begins with a byte that no transport can take for a beginning.
 func garbage() []byte {
-	b := make([]byte, 1+rand.N(300))
+	b := make([]byte, 1+rand.N(300)) //nolint:gosec // dice, and no secret
 	for i := range b {
 		b[i] = byte(rand.Uint32()) //nolint:gosec // any byte
 	}
@@ -110,7 +110,7 @@ func (l *load) hurt(n int, happened func(fault string)) {
 // which, or "" if the session has ended meanwhile.
 func (l *load) harm(s *getty.Session[[]byte]) string {
 	pageOf(s).fault()
-	for _, i := range rand.Perm(len(faults)) {
+	for _, i := range rand.Perm(len(faults)) { //nolint:gosec // dice, and no secret
 		if f := faults[i]; !s.Closed() && f.do(l, s) {
 			return f.name
 		}

@@ -69,7 +69,7 @@ func writeSVG(path string, samples []sample) error {
 		fmt.Fprintf(&b, `<text x="%.0f" y="%d" text-anchor="middle">%v</text>`+"\n", across(at, end), height-12, at.Round(time.Second))
 	}
 	b.WriteString("</svg>\n")
-	return os.WriteFile(path, b.Bytes(), 0o644)
+	return os.WriteFile(path, b.Bytes(), 0o600)
 }
 
 // across is where a moment is on the time axis.

@@ -136,5 +136,5 @@ func writeCSV(path string, samples []sample) error {
 		}
 		b.WriteByte('\n')
 	}
-	return os.WriteFile(path, b.Bytes(), 0o644)
+	return os.WriteFile(path, b.Bytes(), 0o600)
 }

@@ -67,15 +67,15 @@ func (b *bench) bin(name string) string { return filepath.Join(b.dir, name) }
 // build makes the binaries of the working tree: a server for each library, with no other library in it.
 func (b *bench) build() error {
 	cmds := []*exec.Cmd{
-		exec.Command("go", "build", "-o", b.bin("load"), "./cmd/load"),
-		exec.Command("gcc", "-O2", "-Wall", "-o", b.bin("epoll_echo"), "c/epoll_echo.c"),
-		exec.Command("gcc", "-O2", "-Wall", "-o", b.bin("mmsg_echo"), "c/mmsg_echo.c"),
+		exec.Command("go", "build", "-o", b.bin("load"), "./cmd/load"),                   //nolint:gosec // a program of ours
+		exec.Command("gcc", "-O2", "-Wall", "-o", b.bin("epoll_echo"), "c/epoll_echo.c"), //nolint:gosec // a program of ours
+		exec.Command("gcc", "-O2", "-Wall", "-o", b.bin("mmsg_echo"), "c/mmsg_echo.c"),   //nolint:gosec // a program of ours
 	}
 	for _, lib := range append([]string{"std"}, libraries...) {
-		cmds = append(cmds, exec.Command("go", append(link(lib), "-o", b.bin("server-"+lib), "./cmd/server")...))
+		cmds = append(cmds, exec.Command("go", append(link(lib), "-o", b.bin("server-"+lib), "./cmd/server")...)) //nolint:gosec // a program of ours
 	}
 	for _, lib := range append([]string{dropIn}, poolLibraries...) {
-		cmds = append(cmds, exec.Command("go", append(link(lib), "-o", b.bin("pool-"+lib), "./cmd/pool")...))
+		cmds = append(cmds, exec.Command("go", append(link(lib), "-o", b.bin("pool-"+lib), "./cmd/pool")...)) //nolint:gosec // a program of ours
 	}
 	for _, cmd := range cmds {
 		if out, err := cmd.CombinedOutput(); err != nil {

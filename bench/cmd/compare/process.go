@@ -30,7 +30,7 @@ type process struct {
 // id is the child's own.
 func (b *bench) launch(cpu int, bin string, args ...string) (*process, error) {
 	line := append([]string{"-n", strconv.Itoa(b.nice), "taskset", "-c", strconv.Itoa(cpu), bin}, args...)
-	p := &process{cmd: exec.Command("nice", line...)}
+	p := &process{cmd: exec.Command("nice", line...)} //nolint:gosec // a program of ours
 	p.cmd.Stderr = &p.stderr
 	in, err := p.cmd.StdinPipe()
 	if err != nil {

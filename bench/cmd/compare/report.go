@@ -76,7 +76,7 @@ func (b *bench) facts() [][2]string {
 
 // output returns what a command prints, or why it did not.
 func output(name string, args ...string) string {
-	out, err := exec.Command(name, args...).Output()
+	out, err := exec.Command(name, args...).Output() //nolint:gosec // a program of ours
 	if err != nil {
 		return "unknown"
 	}
@@ -85,7 +85,7 @@ func output(name string, args ...string) string {
 
 // field returns the first "name: value" of a file in /proc.
 func field(path, name string) string {
-	f, err := os.Open(path)
+	f, err := os.Open(path) //nolint:gosec // named by who started this
 	if err != nil {
 		return "unknown"
 	}
@@ -99,7 +99,7 @@ func field(path, name string) string {
 }
 
 func fileLine(path string) string {
-	data, err := os.ReadFile(path)
+	data, err := os.ReadFile(path) //nolint:gosec // named by who started this
 	if err != nil {
 		return "unknown"
 	}
@@ -112,7 +112,7 @@ func (b *bench) write() error {
 		b.print("Failure, the run was repeated if it was one: %v\n\n", err)
 	}
 	b.print("Took %v.\n", time.Since(b.began).Round(time.Second))
-	if err := os.MkdirAll(b.out, 0o755); err != nil {
+	if err := os.MkdirAll(b.out, 0o750); err != nil {
 		return err
 	}
 	what := strings.Join(b.only, "-")
@@ -126,10 +126,10 @@ func (b *bench) write() error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(base+".json", raw, 0o644); err != nil {
+	if err := os.WriteFile(base+".json", raw, 0o600); err != nil {
 		return err
 	}
-	if err := os.WriteFile(base+".md", b.report.Bytes(), 0o644); err != nil {
+	if err := os.WriteFile(base+".md", b.report.Bytes(), 0o600); err != nil {
 		return err
 	}
 	fmt.Fprintln(os.Stderr, "wrote", base+".md", "and", base+".json")

@@ -52,7 +52,7 @@ func (b *bench) interleave(part string, c cell, contenders []string, rounds int)
 		}
 	}
 	samples := make(map[string][]sample)
-	rng := rand.New(rand.NewPCG(uint64(c.Conns), uint64(c.Body)))
+	rng := rand.New(rand.NewPCG(uint64(c.Conns), uint64(c.Body))) //nolint:gosec // dice, and no secret
 	for round := range rounds {
 		fmt.Fprintf(os.Stderr, "\r%s: %s: round %d of %d ", part, c, round+1, rounds)
 		for _, i := range rng.Perm(len(contenders)) {

@@ -93,7 +93,7 @@ type process struct {
 }
 
 func start(name string) (*process, error) {
-	cmd := exec.Command("/proc/self/exe", "-serve", name)
+	cmd := exec.Command("/proc/self/exe", "-serve", name) //nolint:gosec // a program of ours
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {

@@ -87,7 +87,7 @@ func next(data []byte) (body []byte, size int, err error) {
 
 // appendFrame encodes body behind dst.
 func appendFrame(dst, body []byte) []byte {
-	dst = binary.BigEndian.AppendUint32(dst, uint32(len(body)))
+	dst = binary.BigEndian.AppendUint32(dst, uint32(len(body))) //nolint:gosec // in range
 	return append(dst, body...)
 }
 

@@ -32,7 +32,7 @@ type Template struct {
 
 // NewTemplate returns a template of n frames with bodies of the given size, which must be at least MinBody.
 func NewTemplate(body, n int) *Template {
-	return repeat(binary.BigEndian.AppendUint32(nil, uint32(body)), pattern(body), n)
+	return repeat(binary.BigEndian.AppendUint32(nil, uint32(body)), pattern(body), n) //nolint:gosec // in range
 }
 
 func repeat(header, body []byte, n int) *Template {

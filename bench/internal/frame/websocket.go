@@ -25,7 +25,7 @@ var mask = [4]byte{0x37, 0xfa, 0x21, 0x3d}
 func wsHeader(first, masked byte, n int) []byte {
 	switch {
 	case n < 126:
-		return []byte{first, masked | byte(n)}
+		return []byte{first, masked | byte(n)} //nolint:gosec // in range
 	case n < 1<<16:
 		return binary.BigEndian.AppendUint16([]byte{first, masked | 126}, uint16(n))
 	}
@@ -135,7 +135,7 @@ func (c *DeflateChecker) header() (length int, err error) {
 	case len(h) == 4 && h[1] == 126:
 		length = int(binary.BigEndian.Uint16(h[2:]))
 	case len(h) == 10:
-		length = int(binary.BigEndian.Uint64(h[2:]))
+		length = int(binary.BigEndian.Uint64(h[2:])) //nolint:gosec // in range
 	default:
 		return 0, nil
 	}

@@ -196,7 +196,7 @@ func (l *Loop) Run() (Result, error) {
 func (l *Loop) warm(step func(time.Duration) error) error {
 	enough := uint64(0)
 	if l.cfg.Rate == 0 {
-		enough = l.messages + uint64(4*l.cfg.Conns*l.cfg.Depth)
+		enough = l.messages + uint64(4*l.cfg.Conns*l.cfg.Depth) //nolint:gosec // in range
 	}
 	err := step(l.cfg.Warmup)
 	for begin := time.Now(); err == nil && l.messages < enough && time.Since(begin) < 5*time.Second; {
@@ -257,7 +257,7 @@ func (l *Loop) drain(timeout time.Duration) error {
 	for end := time.Now().Add(timeout); ; {
 		pending := 0
 		for _, c := range l.conns {
-			pending += int(c.next - c.check.Received())
+			pending += int(c.next - c.check.Received()) //nolint:gosec // in range
 		}
 		if pending == 0 {
 			return nil

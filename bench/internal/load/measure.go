@@ -34,7 +34,7 @@ func look(pid int, messages uint64) (s sight, err error) {
 			return s, err
 		}
 		// The kernel's id of another process's processor clock: see clock_getcpuclockid(3).
-		if s.server, err = clock(^int32(pid)<<3 | 2); err != nil {
+		if s.server, err = clock(^int32(pid)<<3 | 2); err != nil { //nolint:gosec // in range
 			return s, err
 		}
 	}

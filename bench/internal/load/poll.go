@@ -39,7 +39,7 @@ func (l *Loop) receive(c *conn) error {
 	if err != nil {
 		return err
 	}
-	l.messages += uint64(frames)
+	l.messages += uint64(frames) //nolint:gosec // in range
 	timed := len(c.sent) > 0
 	if timed && len(c.sent) >= frames {
 		now := time.Now()
@@ -94,7 +94,7 @@ func (l *Loop) send(c *conn, n int) error {
 		}
 		return l.flush(c)
 	}
-	c.next += uint64(n)
+	c.next += uint64(n) //nolint:gosec // in range
 	if c.polled {
 		return nil
 	}
@@ -128,12 +128,12 @@ func (l *Loop) push(c *conn) (done bool, err error) {
 		c.shim.out = append(c.shim.out[:0], c.shim.out[n:]...)
 		return len(c.shim.out) == 0, err
 	}
-	size := uint64(l.tmpl.Size())
+	size := uint64(l.tmpl.Size()) //nolint:gosec // in range
 	for c.off < c.next*size {
 		seq := c.off / size
-		owed := l.tmpl.Frames(seq, int(c.next-seq))[c.off%size:]
+		owed := l.tmpl.Frames(seq, int(c.next-seq))[c.off%size:] //nolint:gosec // in range
 		n, err := write(c.fd, owed)
-		c.off += uint64(n)
+		c.off += uint64(n) //nolint:gosec // in range
 		if err != nil || n < len(owed) {
 			return false, err
 		}

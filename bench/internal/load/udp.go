@@ -61,7 +61,7 @@ func newBatch(n, size int) *batch {
 	b := &batch{headers: make([]mmsghdr, n)}
 	for i := range b.headers {
 		buf := make([]byte, size)
-		iov := &unix.Iovec{Base: unsafe.SliceData(buf)}
+		iov := &unix.Iovec{Base: unsafe.SliceData(buf)} //nolint:gosec // as the system call wants it
 		iov.SetLen(size)
 		b.headers[i].Iov = iov
 		b.headers[i].SetIovlen(1)
@@ -72,7 +72,7 @@ func newBatch(n, size int) *batch {
 
 // call makes the system call for the first n packets and returns how many it handled, 0 if it would block.
 func (b *batch) call(trap uintptr, fd, n int) (int, error) {
-	r, _, errno := unix.RawSyscall6(trap, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b.headers))), uintptr(n), 0, 0, 0)
+	r, _, errno := unix.RawSyscall6(trap, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b.headers))), uintptr(n), 0, 0, 0) //nolint:gosec // as the system call wants it
 	switch errno {
 	case 0:
 		return int(r), nil
@@ -122,7 +122,7 @@ func (f *Flows) open(i int, to unix.Sockaddr) error {
 	if err := unix.Connect(fd, to); err != nil {
 		return os.NewSyscallError("connect", err)
 	}
-	ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(i)}
+	ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(i)} //nolint:gosec // in range
 	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(f.epoll, unix.EPOLL_CTL_ADD, fd, &ev))
 }
 
@@ -228,7 +228,7 @@ func (f *Flows) giveUp(now time.Time) error {
 		if fl.pending == 0 || now.Sub(fl.heard) < patience {
 			continue
 		}
-		f.lost += uint64(fl.pending)
+		f.lost += uint64(fl.pending) //nolint:gosec // in range
 		fl.pending, fl.since = 0, fl.next
 		if err := f.send(fl, f.cfg.Depth); err != nil {
 			return err
