@@ -71,7 +71,7 @@ type piece interface {
 	// a whole.
 	next(data []byte) (size, plain int, skip bool, err error)
 	// expand expands a whole piece into dst, and returns how many bytes it was. dst
-	// has room for plain bytes unless fewer are allowed: it is an error then that
+	// has room for plain bytes unless fewer are allowed: then it is errTooLarge that
 	// dst is too short.
 	expand(dst, data []byte) (int, error)
 }
@@ -130,16 +130,16 @@ func (e *pieces) expandPiece(dst, src []byte, plain int) (out int, err error) {
 			bufpool.Put(e.plain)
 			e.plain = nil
 		}
-		return 0, e.blame(err, plain > room)
+		return 0, blame(err, plain > room)
 	}
 	out, err = e.piece.expand(dst[:most:most], src)
-	return out, e.blame(err, plain > room)
+	return out, blame(err, plain > room)
 }
 
-// blame takes a piece that did not fit into less than it might need for one that
-// swells.
-func (*pieces) blame(err error, short bool) error {
-	if err != nil && short {
+// blame takes a piece that did not fit for one that swells, if it got less room
+// than it might need.
+func blame(err error, short bool) error {
+	if short && errors.Is(err, errTooLarge) {
 		return errSwells
 	}
 	return err

@@ -125,8 +125,12 @@ func (r *zstdReader) expand(dst, frame []byte) (int, error) {
 	d := r.pool.decoders.Get().(*zstd.Decoder)
 	out, err := d.DecodeAll(frame, dst[:0])
 	r.pool.decoders.Put(d)
-	if err == nil && len(out) > len(dst) {
-		err = errZstdFrame
+	switch {
+	case err == nil && len(out) > len(dst):
+		return 0, errTooLarge
+	case err == nil, errors.Is(err, zstd.ErrCRCMismatch), errors.Is(err, io.ErrUnexpectedEOF):
+	case len(dst) < r.plain: // there are several errors for that
+		return 0, errTooLarge
 	}
 	if err != nil {
 		return 0, err

@@ -39,7 +39,7 @@ type compressConn struct {
 
 func newCompressConn(raw conn, f *format) *compressConn {
 	c := &compressConn{raw: raw, format: f, head: f.head}
-	c.sum.ratio = f.ratio
+	c.sum.ratio = int64(f.ratio)
 	c.exp = f.expander(&c.sum)
 	return c
 }

@@ -3,7 +3,6 @@
 package getty
 
 import (
-	"context"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -121,6 +120,19 @@ func (ep *endpoint) enter(c *core) error {
 	return nil
 }
 
+// refuses is enter for somebody of whom nothing was made yet, without letting
+// them in. A refusal is counted.
+func (ep *endpoint) refuses(addr netip.Addr) error {
+	ep.mu.Lock()
+	defer ep.mu.Unlock()
+	_, err := ep.admitted.decide(addr, ep.places(), ep.now())
+	if err != nil {
+		ep.totals.Rejected++
+		ep.refusals[CauseKind(err)]++
+	}
+	return err
+}
+
 // remove is called with mu held.
 func (ep *endpoint) remove(c *core) {
 	delete(ep.sessions, c)
@@ -161,33 +173,6 @@ func (ep *endpoint) tellFailed(kind string, remote net.Addr, err error) {
 	if ep.cfg.Observer != nil {
 		ep.cfg.Observer.ConnFailed(kind, remote, err)
 	}
-}
-
-// refusesPacket reports whether a packet may not open a session, before anything
-// is made of it: a flood of them must take neither memory nor more time than it
-// has to. Nobody is told who does not want to hear of it.
-func (ep *endpoint) refusesPacket(kind string, pk packet) bool {
-	from, err := pk.from.Addr().WithZone(""), ErrDenied
-	if !from.IsValid() || ep.cfg.Guard.Access.Allows(from) {
-		ep.mu.Lock()
-		_, err = ep.admitted.decide(from, ep.places(), ep.now())
-		ep.mu.Unlock()
-	}
-	switch err {
-	case nil:
-		return false
-	case ErrDenied: //nolint:errorlint // it is as it was made, and counted without a lock
-		ep.udp.denied.Add(1)
-	default:
-		ep.mu.Lock()
-		ep.totals.Rejected++
-		ep.refusals[CauseKind(err)]++
-		ep.mu.Unlock()
-	}
-	if ep.cfg.Observer != nil || ep.log.Enabled(context.Background(), slog.LevelDebug) {
-		ep.tellFailed(kind, pk.remote(), err)
-	}
-	return true
 }
 
 // listed makes an opened session visible.

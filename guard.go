@@ -60,9 +60,10 @@ type Limits struct {
 
 	// MaxExpansion bounds how many bytes one received byte may stand for, under
 	// Compression and on compressed WebSockets; the first 16 KiB of a message or
-	// a stream are free. It holds for each beginning of it, so that what comes
-	// later makes nothing good. MaxMessageSize bounds messages in any case. That of
-	// Setup is for WebSocket only. Text of one repeated letter comes close to 1000.
+	// a stream are free. It holds for each beginning of a message, so that what
+	// comes later makes nothing good, and of a stream for about the last 64 KiB that
+	// came. MaxMessageSize bounds messages in any case. That of Setup is for
+	// WebSocket only. Text of one repeated letter comes close to 1000.
 	// 0: no limit. Range: 0 to 1 000 000.
 	MaxExpansion int
 }
@@ -102,8 +103,8 @@ const freeExpansion = 16 << 10
 
 // expansion is the account of what a stream became, for MaxExpansion.
 type expansion struct {
-	ratio   int // 0: no limit
-	in, out int // bytes that were expanded, and what became of them
+	ratio   int64 // 0: no limit
+	in, out int64 // bytes that were expanded, and what became of them
 }
 
 // room is how much more may come of so many more bytes.
@@ -111,7 +112,7 @@ func (x *expansion) room(in int) int {
 	if x.ratio == 0 {
 		return math.MaxInt
 	}
-	return int(min(max(freeExpansion+int64(x.in+in)*int64(x.ratio)-int64(x.out), 0), math.MaxInt))
+	return int(min(max(freeExpansion+(x.in+int64(in))*x.ratio-x.out, 0), math.MaxInt))
 }
 
 // count reports whether that was within the limit. What lies far back counts
@@ -121,6 +122,6 @@ func (x *expansion) count(in, out int) bool {
 	if in > 0 && x.in > memory { // what became of the last ones is counted by now
 		x.in, x.out = x.in/2, x.out/2
 	}
-	x.in, x.out = x.in+in, x.out+out
-	return x.ratio == 0 || int64(x.out) <= freeExpansion+int64(x.in)*int64(x.ratio)
+	x.in, x.out = x.in+int64(in), x.out+int64(out)
+	return x.ratio == 0 || x.out <= freeExpansion+x.in*x.ratio
 }

@@ -170,24 +170,47 @@ func TestUDPDeniedBeforeAnythingElse(t *testing.T) {
 	}
 }
 
-// Packets beyond UDP.MaxSessions are counted as what they are, and nobody is told
-// of each: their senders may be made up.
+// Packets beyond UDP.MaxSessions or MaxSessions are counted as what they are, and
+// nobody is told of each: their senders may be made up.
 func TestUDPPacketsBeyondMaxSessionsAreCountedByKind(t *testing.T) {
 	const packets = 10
+	for name, cfg := range map[string]getty.Config{
+		"UDP.MaxSessions": {UDP: getty.UDP{MaxSessions: 1}}, "MaxSessions": {MaxSessions: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := observe()
+			cfg.Observer = o
+			srv, url := serve(t, udpTransport, echo, cfg, nil)
+			held := udpPeer(t, url)
+			udpWantEcho(t, held, "hello\n")
+			other := udpPeer(t, url)
+			for range packets {
+				write(t, other, "let me in\n")
+			}
+			reaches(t, packets, "the number of refusals", func() int64 { return srv.Stats().Refusals["too many sessions"] })
+			if st := srv.Stats(); st.Rejected != packets || st.UDP.Refused != packets || st.Failed != 0 || len(st.Refusals) != 1 {
+				t.Errorf("the statistics are %+v", st)
+			}
+			if len(o.failed) > 0 {
+				t.Errorf("the observer was told of %v", <-o.failed)
+			}
+		})
+	}
+}
+
+// Other limits tell of each packet, and give back the place that it had taken.
+func TestUDPPacketsRefusedByTheGuard(t *testing.T) {
 	o := observe()
-	srv, url := serve(t, udpTransport, echo, getty.Config{Observer: o, UDP: getty.UDP{MaxSessions: 1}}, nil)
-	held := udpPeer(t, url)
-	udpWantEcho(t, held, "hello\n")
+	cfg := getty.Config{Observer: o, UDP: getty.UDP{MaxSessions: 2}, MaxSessionsPerAddr: 1}
+	srv, url := serve(t, udpTransport, echo, cfg, nil)
+	udpWantEcho(t, udpPeer(t, url), "hello\n")
 	other := udpPeer(t, url)
-	for range packets {
+	for range 5 {
 		write(t, other, "let me in\n")
+		wantCause(t, receive(t, o.failed, "ConnFailed"), getty.ErrTooManySessions)
 	}
-	reaches(t, packets, "the number of refusals", func() int64 { return srv.Stats().Refusals["too many sessions"] })
-	if st := srv.Stats(); st.Rejected != packets || st.UDP.Refused != packets || st.Failed != 0 || len(st.Refusals) != 1 {
+	if st := srv.Stats(); st.Rejected != 5 || st.UDP.Refused != 0 || st.Refusals["too many sessions"] != 5 || st.Opened != 1 {
 		t.Errorf("the statistics are %+v", st)
-	}
-	if len(o.failed) > 0 {
-		t.Errorf("the observer was told of %v", <-o.failed)
 	}
 }
 

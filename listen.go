@@ -23,6 +23,9 @@ func (ep *endpoint) listen(t target) (net.Listener, error) {
 		return newUDPSocket(ep, pc), nil
 	}
 	lc := net.ListenConfig{Control: ep.cfg.control}
+	if ep.cfg.UserTimeout > 0 {
+		lc.SetMultipathTCP(false) // it has none
+	}
 	l, err := lc.Listen(context.Background(), t.network, t.address)
 	if err != nil && t.network == "unix" && errors.Is(err, syscall.EADDRINUSE) && removeStale(t.address) {
 		l, err = lc.Listen(context.Background(), t.network, t.address)

@@ -35,7 +35,7 @@ type pool struct {
 	slots   map[*core]*slot // of sessions, opened or about to be
 	live    []*core         // in rotation
 	retiree []*core         // retired, and in use while nothing is in rotation
-	next    int             // of live, round robin
+	next    int             // round robin, of live or retiree
 	lost    int             // sessions to be replaced, for the statistics
 	changed chan struct{}   // closed on the next change; nil if nobody waits
 	rec     reconnecter

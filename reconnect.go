@@ -21,7 +21,7 @@ type reconnecter struct {
 	counted    int             // the last round that does not count as a failure any more
 	failures   int             // consecutive failed rounds
 	failedAt   time.Duration   // of the last failure, on the endpoint's clock
-	held       []time.Duration // when free slots of a server that restarts may be dialed; sorted
+	held       []time.Duration // when free slots may be dialed whose server restarts; sorted
 	lastErr    error
 	gaveUp     error
 	dials      int64
@@ -144,6 +144,7 @@ func (p *pool) sleep(d time.Duration) bool {
 func (p *pool) dialRound() {
 	p.mu.Lock()
 	n, _ := p.due()
+	n = max(n, 0)
 	if p.refusal() != nil {
 		n = 0
 	}

@@ -130,7 +130,8 @@ type Observer interface {
 	SessionClosed(info SessionInfo, stats SessionStats, cause error)
 	// ConnFailed tells of a connection that never became a session: a refused,
 	// failed or timed out one. remote may be nil. Packets beyond UDP.MaxSessions
-	// are counted only: their senders may be made up, a new one for each.
+	// or MaxSessions are counted only: their senders may be made up, a new one for
+	// each.
 	ConnFailed(transport string, remote net.Addr, err error)
 }
 

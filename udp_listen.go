@@ -5,6 +5,7 @@ package getty
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"sync"
@@ -127,11 +128,7 @@ func (u *udpSocket) onPacket(pk packet) {
 // open makes a session, if there is room for one more: a flood of made-up
 // senders must neither take more memory than that, nor the place of others.
 func (u *udpSocket) open(key udpKey, pk packet) {
-	if u.ep.refusesPacket(u.kind, pk) {
-		return
-	}
-	if !u.ep.udp.take() {
-		u.ep.udp.count.refused.Add(1)
+	if u.refuses(pk) {
 		return
 	}
 	p := newUDPPeer(u, key, pk)
@@ -144,6 +141,34 @@ func (u *udpSocket) open(key udpKey, pk packet) {
 	u.peers[key] = p
 	u.mu.Unlock()
 	u.admit(p, pk.data)
+}
+
+// refuses reports whether a packet may not open a session, before anything is
+// made of it. If it may, it has taken a place.
+func (u *udpSocket) refuses(pk packet) bool {
+	from := pk.from.Addr().WithZone("")
+	if from.IsValid() && !u.ep.cfg.Guard.Access.Allows(from) {
+		u.ep.udp.denied.Add(1)
+		u.tellRefused(pk, ErrDenied)
+		return true
+	}
+	if !u.ep.udp.take() {
+		u.ep.udp.count.refused.Add(1)
+		return true
+	}
+	if err := u.ep.refuses(from); err != nil {
+		u.ep.udp.leave()
+		u.tellRefused(pk, err)
+		return true
+	}
+	return false
+}
+
+// tellRefused makes nothing for nobody: there may be a flood of them.
+func (u *udpSocket) tellRefused(pk packet, err error) {
+	if u.ep.cfg.Observer != nil || u.ep.log.Enabled(context.Background(), slog.LevelDebug) {
+		u.ep.tellFailed(u.kind, pk.remote(), err)
+	}
 }
 
 // remove forgets a peer whose session is closed: its next packet opens another.

@@ -64,7 +64,7 @@ var unpackers = sync.Pool{New: func() any {
 // soon as that is longer than limit, or than what has been read of the message
 // may become; see MaxExpansion.
 func (d *deflate) inflate(message []byte, limit, ratio int) (*bufpool.Buf, error) {
-	sum := expansion{ratio: ratio}
+	sum := expansion{ratio: int64(ratio)}
 	packed := bufpool.Get(len(message) + len(readTail))
 	defer bufpool.Put(packed)
 	packed.B = append(append(packed.B, message...), readTail...)

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -26,9 +27,9 @@ var (
 	linuxOnly = []string{"bench", "faults", "scripts", "soak"}
 
 	// otherBuilds are those of the root that have files of their own.
-	otherBuilds = []string{"GOFLAGS=-tags=race", "GOFLAGS=-tags=getty_debug", "GOFLAGS=-tags=getty_portable", "GOOS=darwin", "GOOS=windows"}
+	otherBuilds = []string{goFlags("-tags=race"), goFlags("-tags=getty_debug"), goFlags("-tags=getty_portable"), "GOOS=darwin", "GOOS=windows"}
 
-	// bufferless modules run none of the engine, or somebody else's programs.
+	// bufferless modules run none of the engine, or to measure it, or in somebody else's programs.
 	bufferless = []string{"bench", "scripts", "compat/apicheck", "compat/consumers"}
 
 	// timeouts are those of the tests of single modules. The root has the most of them; the consumers are downloaded and
@@ -94,6 +95,11 @@ func lintStep(program, module, build string) step {
 	return step{"lint", strings.TrimSpace("lint " + module + " " + build), plain(c)}
 }
 
+// goFlags adds a flag to those of the environment.
+func goFlags(flag string) string {
+	return "GOFLAGS=" + strings.TrimSpace(os.Getenv("GOFLAGS")+" "+flag)
+}
+
 // testStep counts every test of a module.
 func testStep(kind, module string, flags ...string) step {
 	timeout := cmp.Or(timeouts[module], 8*time.Minute)
@@ -101,7 +107,7 @@ func testStep(kind, module string, flags ...string) step {
 	c := command{dir: module, args: append(args, "./...")}
 	for _, f := range flags {
 		if strings.HasPrefix(f, "-tags=") {
-			c.env = []string{"GOFLAGS=" + f} // for the programs that the tests build
+			c.env = []string{goFlags(f)} // for the programs that the tests build
 		}
 	}
 	return step{kind, strings.Join(append([]string{"test", module}, flags...), " "), tests(c)}
