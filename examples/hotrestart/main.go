@@ -78,28 +78,28 @@ func run(addresses []string, pidFile string) error {
 		at = append(at, l.Addr().String())
 	}
 	fmt.Println("process", os.Getpid(), "is listening on", strings.Join(at, ","))
-	await(signals, upgrader, served)
+	failed := await(signals, upgrader, served)
 	ctx, cancel := context.WithTimeout(context.Background(), getty.DefaultDrainTimeout)
 	defer cancel()
-	return srv.Shutdown(ctx)
+	return errors.Join(failed, srv.Shutdown(ctx))
 }
 
-// await returns when a successor is ready, or the server is to end.
-func await(signals <-chan os.Signal, upgrader *tableflip.Upgrader, served <-chan error) {
+// await returns when a successor is ready, or the server is to end. The error is
+// that of a listener.
+func await(signals <-chan os.Signal, upgrader *tableflip.Upgrader, served <-chan error) error {
 	for {
 		select {
 		case sig := <-signals:
 			if sig != syscall.SIGHUP {
-				return
+				return nil
 			}
 			if err := upgrade(upgrader); err != nil {
 				log.Print("no successor: ", err) // so this one goes on
 			}
 		case <-upgrader.Exit():
-			return
+			return nil
 		case err := <-served:
-			log.Print(err)
-			return
+			return err
 		}
 	}
 }
