@@ -129,16 +129,21 @@ func (p *process) books() (b books, err error) {
 	return b, err
 }
 
-// settled are the books when all attempts have ended, or nothing happens any more.
+// settled are the books when all attempts have ended, or when something last has.
+// Asking for them costs the server, so it is not done often, nor counted in the
+// end.
 func (p *process) settled(before books, all int64) (books, error) {
-	for quiet, last := 0, before; ; time.Sleep(time.Millisecond) {
+	for quiet, last := 0, before; ; time.Sleep(10 * time.Millisecond) {
 		b, err := p.books()
-		if err != nil || b.ended-before.ended >= all || quiet == 200 {
+		switch {
+		case err != nil || b.ended-before.ended >= all:
 			return b, err
-		}
-		if quiet++; b.ended != last.ended {
+		case b.ended != last.ended:
 			quiet, last = 0, b
+		case quiet == 20:
+			return last, nil
 		}
+		quiet++
 	}
 }
 
