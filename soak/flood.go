@@ -12,7 +12,7 @@ import (
 
 const (
 	floodRounds = 15
-	floodSettle = time.Second // all of them connect at once when a round begins
+	floodSettle = time.Second // all of them come and go at once
 )
 
 // flood has hostile peers attack while others go on as before, and checks that
@@ -27,7 +27,7 @@ func flood(ctx context.Context, out io.Writer, o options, srv *process) error {
 	rounds := o.rounds()
 	var seen sightings
 	totals := make([]score, len(transports))
-	err := pause(ctx, floodSettle) // the pools are new
+	var err error
 	for range rounds {
 		if err == nil {
 			err = c.round(ctx, o, &seen, totals)
@@ -59,6 +59,9 @@ func (o options) rounds() int {
 // round observes the others alone, and as long again under attack.
 func (c *campaign) round(ctx context.Context, o options, to *sightings, totals []score) error {
 	d := o.duration / time.Duration(o.rounds())
+	if err := pause(ctx, floodSettle); err != nil { // the pools are new, or the attackers just gone
+		return err
+	}
 	c.rtt.take()
 	quiet, err := c.observe(ctx, d)
 	if err != nil {

@@ -32,8 +32,7 @@ func (n numbers) remove(id uint64) {
 	}
 }
 
-// count is how many there are that are also in one of the others, or without
-// others all.
+// count is how many there are that are also in the others.
 func (n numbers) count(others ...numbers) (all int) {
 	for i, word := range n {
 		for _, o := range others {

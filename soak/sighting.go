@@ -67,8 +67,10 @@ func (s *sightings) report(c *campaign, ratio bool) (err error) {
 	before, most := s.quiet[0].resident, int64(0)
 	for _, l := range s.loud {
 		most = max(most, l.resident)
-		if ratio && l.n < fewSamples {
-			err = fmt.Errorf("%d round trips in a round are too few", l.n)
+	}
+	for _, seen := range slices.Concat(s.quiet, s.loud) {
+		if ratio && seen.n < fewSamples {
+			err = fmt.Errorf("%d round trips in a round are too few", seen.n)
 		}
 	}
 	c.printf("server's resident memory: %d KiB before, at most %d KiB\n", before>>10, most>>10)
