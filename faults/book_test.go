@@ -163,7 +163,7 @@ func (k *book) expire() {
 func (k *book) is(id uint64, f fate) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.sent[id-1].fate == f
+	return k.sent[id-1-k.base].fate == f
 }
 
 // receiver is the session that got the other side's message, or nil.
@@ -195,7 +195,7 @@ func (k *book) missing(other *book, came map[uint64]int) (n int) {
 	other.mu.Lock()
 	defer other.mu.Unlock()
 	for i, e := range k.sent {
-		if e.fate != refused && e.fate != failed && other.got[uint64(i+1)] == 0 && came[uint64(i+1)] > 0 {
+		if e.fate != refused && e.fate != failed && other.got[k.base+uint64(i+1)] == 0 && came[k.base+uint64(i+1)] > 0 {
 			n++
 		}
 	}

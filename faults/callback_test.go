@@ -95,7 +95,7 @@ func (b *bed) callBack(c *caught, hook func(*session) error) (release func()) {
 	b.until("the callback begins", patience, func() bool { return len(c.begun) > 0 })
 	if b.moment == midFrame {
 		part := make(chan struct{})
-		b.road.trip(b.other(), b.part(), func() { close(part); <-c.acted })
+		b.road.trip(otherThan(b.side), b.part(), func() { close(part); <-c.acted })
 		b.to.send(theirs, 700)
 		<-part
 	}

@@ -24,7 +24,7 @@ func (b *bed) tryCodec() {
 	since, had := time.Now(), mine.Stats().BytesIn
 	switch b.moment {
 	case midFrame:
-		b.road.trip(b.other(), b.part(), func() { b.from.lie(mine, b.fault) })
+		b.road.trip(otherThan(b.side), b.part(), func() { b.from.lie(mine, b.fault) })
 		b.to.send(theirs, 700)
 	case between:
 		b.from.lie(mine, b.fault)

@@ -42,7 +42,7 @@ func seedOf(t testing.TB, c cell) uint64 {
 // runSeed differs from run to run.
 var runSeed = sync.OnceValue(func() uint64 { return uint64(time.Now().UnixNano()) })
 
-// pemCertificate is made once and trusted by clientTLS. Its key may be handed to another process.
+// certificate is made once and trusted by clientTLS. Its key may be handed to another process.
 var certificate = sync.OnceValues(func() (tls.Certificate, *x509.CertPool) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -216,23 +216,11 @@ func (r *routed) connect(b *bed) (string, dialFunc) {
 	default:
 		l, dial = tapped{l, &r.taps}, r.dialer(r.dial)
 	}
-	go func() {
-		switch b.transport {
-		case udp:
-			_ = b.srv.ServePacket(pc)
-		case "tls":
-			_ = b.srv.ServeTLS(l)
-		case "ws":
-			_ = b.srv.ServeWebSocket(l, "/x")
-		case "wss":
-			_ = b.srv.ServeWebSocketTLS(l, "/x")
-		default:
-			_ = b.srv.Serve(l)
-		}
-	}()
 	if pc != nil {
+		go func() { _ = b.srv.ServePacket(pc) }()
 		return urlTo(b.cell, pc.LocalAddr().String()), dial
 	}
+	go b.serve(l)
 	return urlTo(b.cell, l.Addr().String()), dial
 }
 

@@ -136,10 +136,3 @@ func (b *bed) tryBeforeOpen(fault func()) {
 	b.wantCauses(b.server)
 	b.wantCauses(b.client)
 }
-
-func (b *bed) other() string {
-	if b.side == "server" {
-		return "client"
-	}
-	return "server"
-}
