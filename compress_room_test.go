@@ -3,8 +3,11 @@
 package getty
 
 import (
+	"bytes"
 	"errors"
 	"testing"
+
+	"github.com/klauspost/compress/zstd"
 )
 
 // roomy is a piece of one byte that would become a hundred thousand.
@@ -40,4 +43,62 @@ func TestPiecesAreNotExpandedBeyondTheLimit(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestCorruptPiecesDoNotSwell, nor does a bomb pass for a corrupt one, whether or
+// not its frame tells how long it becomes.
+func TestCorruptPiecesDoNotSwell(t *testing.T) {
+	announced, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer announced.Close()
+	streamed := func(p []byte) []byte {
+		var b bytes.Buffer
+		w, _ := zstd.NewWriter(&b) // no option is out of range
+		_, _ = w.Write(p)
+		_ = w.Flush() // so that its length is not known before
+		_ = w.Close()
+		return b.Bytes()
+	}
+	chunk := func(p []byte) []byte { return snappyChunk([]byte(snappyHead), p) }
+	short, zeros := []byte("honest"), make([]byte, 60<<10)
+	for name, tt := range map[string]struct {
+		how  Compression
+		data []byte
+		want error
+	}{
+		"zstd":                  {CompressZstd, streamed(short), nil},
+		"zstd, corrupt":         {CompressZstd, flipped(streamed(short)), zstd.ErrCRCMismatch},
+		"zstd, bomb":            {CompressZstd, streamed(zeros), errSwells},
+		"zstd, announced bomb":  {CompressZstd, announced.EncodeAll(zeros, nil), errSwells},
+		"snappy":                {CompressSnappy, chunk(short), nil},
+		"snappy, corrupt":       {CompressSnappy, flipped(chunk(short)), errChecksum},
+		"snappy, bomb":          {CompressSnappy, chunk(zeros), errSwells},
+		"snappy, chunk in full": {CompressSnappy, chunk(zeros[:freeExpansion]), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sum := expansion{ratio: 5}
+			e, dst := newFormat(tt.how, 5).expander(&sum), make([]byte, 128<<10)
+			defer e.drop()
+			var err error
+			for data := tt.data; len(data) > 0 && err == nil; {
+				var out, used int
+				if out, used, err = e.expand(dst, data); err == nil && out == 0 && used == 0 {
+					t.Fatal("it wants more")
+				}
+				data = data[used:]
+				sum.count(used, out)
+			}
+			if !errors.Is(err, tt.want) {
+				t.Errorf("the error is %v, want %v", err, tt.want)
+			}
+		})
+	}
+}
+
+// flipped has another last bit.
+func flipped(p []byte) []byte {
+	p[len(p)-1] ^= 1
+	return p
 }
