@@ -9,12 +9,14 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/getty-net/getty/gettytest"
 )
 
 // programs is the directory that has the built examples.
 var programs string
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(built{m}) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(built{m}, goleak.Cleanup(gettytest.Exit)) }
 
 // built builds the examples before the tests and removes them afterwards.
 type built struct{ m *testing.M }

@@ -11,7 +11,7 @@ import (
 	"github.com/getty-net/getty/gettytest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, goleak.Cleanup(gettytest.Exit)) }
 
 // bubble runs a subtest in virtual time.
 func bubble(t *testing.T, name string, f func(t *testing.T)) {

@@ -17,15 +17,17 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/getty-net/getty/gettytest"
 )
 
 func TestMain(m *testing.M) {
 	if is, err := child(); err != nil {
 		panic(err)
 	} else if is {
-		return
+		gettytest.Exit(0)
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, goleak.Cleanup(gettytest.Exit))
 }
 
 // TestSoak is a short run of all of it.

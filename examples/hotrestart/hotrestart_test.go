@@ -25,6 +25,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/getty-net/getty"
+	"github.com/getty-net/getty/gettytest"
 )
 
 const limit = 60 * time.Second
@@ -47,7 +48,7 @@ func TestMain(m *testing.M) {
 	}
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		_ = os.RemoveAll(dir)
-		os.Exit(code)
+		gettytest.Exit(code)
 	}))
 }
 
