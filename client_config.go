@@ -50,7 +50,8 @@ type ClientConfig struct {
 
 	// OnReconnect is called before each round of attempts that follows a failure
 	// or a lost session, with the number of consecutive failures so far and the
-	// last error, on the goroutine that dials. It must not block.
+	// last error, on the goroutine that dials. After a restart of the server each
+	// session may be a round. It must not block.
 	OnReconnect func(failures int, err error)
 
 	// OnGiveUp is called once each time the client gives up, with the last
