@@ -65,7 +65,7 @@ func serve(in io.Reader, out io.Writer) error {
 			k.answer(o, k.change)
 		}
 		if k.srv != nil {
-			_ = k.srv.Close()
+			_ = end(k.srv, true) // whose buffers are looked for
 		}
 	}()
 	defer func() { close(long); <-ended }()
