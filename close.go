@@ -136,6 +136,9 @@ func (c *core) cut(cause error) {
 // readEnded is called by the reader, which got err. After the end of the stream
 // what handlers have sent is still flushed; after an error nothing can be.
 func (c *core) readEnded(err error) {
+	if isEOF(err) && c.writerKnows() {
+		c.waitWriter()
+	}
 	switch {
 	case c.is(stateMuted) || !errors.Is(err, io.EOF):
 		c.cut(err)
@@ -150,6 +153,18 @@ func (c *core) readEnded(err error) {
 	c.cut(nil)
 	c.waitWriter()
 	c.finish()
+}
+
+// isEOF also knows what crypto/tls makes of it.
+func isEOF(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
+
+// writerKnows reports whether a writer is about to fail. The kernel tells once why
+// a connection is broken; to the reader it looks like the end of the stream then.
+func (c *core) writerKnows() bool {
+	c.mu.Lock()
+	writing, cn := c.writing, c.conn
+	c.mu.Unlock()
+	return writing && broken(cn)
 }
 
 // waitWriter returns when there is no writer, nobody is closing the conn and,

@@ -81,6 +81,14 @@ func heldBelow(raw conn) (part bool, got int) {
 	return false, 0
 }
 
+// breaker knows whether its connection can take nothing any more.
+type breaker interface{ broken() bool }
+
+func broken(c conn) bool {
+	b, ok := c.(breaker)
+	return ok && b.broken()
+}
+
 // converter is a conn whose plaintext leaves in another form, a piece at a time.
 type converter interface {
 	// convert makes a piece of p, which is what leaves next.

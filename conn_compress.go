@@ -238,6 +238,8 @@ func (c *compressConn) closeWrite() error {
 func (c *compressConn) close() error      { return c.raw.close() }
 func (c *compressConn) netConn() net.Conn { return c.raw.netConn() }
 
+func (c *compressConn) broken() bool { return broken(c.raw) }
+
 func (c *compressConn) drop() {
 	c.src.release()
 	c.exp.drop()

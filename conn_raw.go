@@ -142,6 +142,13 @@ func (c *rawConn) close() error {
 	return c.nc.Close()
 }
 
+// broken tries to write nothing.
+func (c *rawConn) broken() bool {
+	var errno syscall.Errno
+	err := c.rc.Control(func(fd uintptr) { _, errno = sysWrite(int(fd), nil) })
+	return err == nil && errno == syscall.EPIPE
+}
+
 func (c *rawConn) drop()             {}
 func (c *rawConn) netConn() net.Conn { return c.nc }
 

@@ -141,6 +141,8 @@ func (c *tlsConn) closeWrite() error {
 func (c *tlsConn) close() error      { return c.raw.close() }
 func (c *tlsConn) netConn() net.Conn { return c.tls }
 
+func (c *tlsConn) broken() bool { return broken(c.raw) }
+
 func (c *tlsConn) drop() {
 	c.shim.drop()
 	c.raw.drop()
