@@ -148,6 +148,18 @@ func (p *program) upgrade() {
 	}
 }
 
+// untilProbed goes on upgrading until each listener was connected to meanwhile: on
+// a busy machine a takeover may be over before that.
+func (p *program) untilProbed() {
+	p.t.Helper()
+	for range 50 {
+		if !slices.ContainsFunc(p.probes, func(pr *probe) bool { return pr.during.Load() == 0 }) {
+			return
+		}
+		p.upgrade()
+	}
+}
+
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
@@ -268,6 +280,7 @@ func TestNoMessageIsLost(t *testing.T) {
 		}
 		p.upgrade()
 	}
+	p.untilProbed()
 	for _, l := range loads {
 		l.sends(t, 3000)
 		l.settle(t)
@@ -299,6 +312,7 @@ func TestSocketActivation(t *testing.T) {
 		l.sends(t, 1000)
 		p.upgrade()
 	}
+	p.untilProbed()
 	l.sends(t, 1000)
 	l.settle(t)
 }
@@ -322,5 +336,6 @@ func TestASuccessorThatFailsChangesNothing(t *testing.T) {
 		p.upgrade()
 		l.sends(t, 1000)
 	}
+	p.untilProbed()
 	l.settle(t)
 }
