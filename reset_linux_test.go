@@ -11,7 +11,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/getty-net/getty"
 )
@@ -32,7 +31,6 @@ func TestResetIsNoEOF(t *testing.T) {
 			for range 4 { // until the kernel takes no more, and the writer waits
 				must(t, s.Send(strings.Repeat("x", 1<<20-1)))
 			}
-			time.Sleep(time.Millisecond)
 			tc := socketOf(nc)
 			must(t, tc.SetLinger(0))
 			must(t, tc.Close())
