@@ -125,14 +125,11 @@ func (r *zstdReader) expand(dst, frame []byte) (int, error) {
 	d := r.pool.decoders.Get().(*zstd.Decoder)
 	out, err := d.DecodeAll(frame, dst[:0])
 	r.pool.decoders.Put(d)
+	corrupt := errors.Is(err, zstd.ErrCRCMismatch) || errors.Is(err, io.ErrUnexpectedEOF)
 	switch {
-	case err == nil && len(out) > len(dst):
+	case len(out) > len(dst), err != nil && !corrupt && len(dst) < r.plain: // there are several errors for the latter
 		return 0, errTooLarge
-	case err == nil, errors.Is(err, zstd.ErrCRCMismatch), errors.Is(err, io.ErrUnexpectedEOF):
-	case len(dst) < r.plain: // there are several errors for that
-		return 0, errTooLarge
-	}
-	if err != nil {
+	case err != nil:
 		return 0, err
 	}
 	return copy(dst, out), nil

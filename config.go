@@ -49,8 +49,9 @@ type Config struct {
 	// had no room for more for so long: a callback over there that takes longer
 	// loses its session. It is the user timeout of TCP (RFC 5482; TCP_USER_TIMEOUT,
 	// on Linux only) and set on the sockets that URLs of TCP make, which do without
-	// Multipath TCP then, not on conns that come from elsewhere. 0: the system's, some 15 minutes, and full peers are
-	// left to WriteTimeout. Range: 1 ms to math.MaxInt32 ms.
+	// Multipath TCP then, not on conns that come from elsewhere. 0: the system's,
+	// some 15 minutes, and full peers are left to WriteTimeout. Range: 1 ms to
+	// math.MaxInt32 ms.
 	UserTimeout time.Duration
 	// HandshakeTimeout bounds the handshakes of TLS, WebSocket and Compression together. 0: 10 s. Range: 1 ms and more.
 	HandshakeTimeout time.Duration
