@@ -183,12 +183,12 @@ type packet struct {
 	truncated bool
 }
 
-// remote is the sender.
-func (pk packet) remote() net.Addr {
-	if pk.from.IsValid() {
-		return net.UDPAddrFromAddrPort(pk.from)
+// senderAddr is the address of a packet's sender; see packet.
+func senderAddr(from netip.AddrPort, other net.Addr) net.Addr {
+	if other != nil {
+		return other
 	}
-	return pk.other
+	return net.UDPAddrFromAddrPort(from)
 }
 
 // udpDest is where packets go: nowhere in particular on a connected socket.

@@ -167,7 +167,7 @@ func (u *udpSocket) refuses(pk packet) bool {
 // tellRefused makes nothing for nobody: there may be a flood of them.
 func (u *udpSocket) tellRefused(pk packet, err error) {
 	if u.ep.cfg.Observer != nil || u.ep.log.Enabled(context.Background(), slog.LevelDebug) {
-		u.ep.tellFailed(u.kind, pk.remote(), err)
+		u.ep.tellFailed(u.kind, senderAddr(pk.from, pk.other), err)
 	}
 }
 

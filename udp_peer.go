@@ -158,12 +158,7 @@ func (p *udpPeer) LocalAddr() net.Addr {
 }
 
 // RemoteAddr is the address of the peer.
-func (p *udpPeer) RemoteAddr() net.Addr {
-	if p.to.other != nil {
-		return p.to.other
-	}
-	return net.UDPAddrFromAddrPort(p.key.peer)
-}
+func (p *udpPeer) RemoteAddr() net.Addr { return senderAddr(p.key.peer, p.to.other) }
 
 // SetDeadline fails, as the others do: the socket is not this session's alone.
 func (p *udpPeer) SetDeadline(time.Time) error { return p.opError("set") }
