@@ -16,6 +16,7 @@ import (
 // closeWith ends the session gracefully with cause, unless it is ending.
 // It returns without waiting for anything.
 func (c *core) closeWith(cause error) {
+	cause = harmless(cause)
 	c.mu.Lock()
 	if c.is(stateNew) {
 		c.mu.Unlock()
@@ -64,7 +65,7 @@ func (c *core) mute(cause error) bool {
 	if !c.is(stateOpen) {
 		return false
 	}
-	c.cause = cause
+	c.cause = harmless(cause)
 	c.handled.Store(int64(c.ep.now()))
 	c.state.Store(uint32(stateMuted))
 	c.dismiss()
@@ -103,6 +104,7 @@ func (c *core) linger() {
 // cut ends the session at once, with cause unless it has one already. It returns
 // without waiting for anything.
 func (c *core) cut(cause error) {
+	cause = harmless(cause)
 	c.mu.Lock()
 	begun := c.beginClose(cause)
 	if c.is(stateClosed) {
@@ -136,6 +138,7 @@ func (c *core) cut(cause error) {
 // readEnded is called by the reader, which got err. After the end of the stream
 // what handlers have sent is still flushed; after an error nothing can be.
 func (c *core) readEnded(err error) {
+	err = harmless(err)
 	if isEOF(err) && c.writerKnows() {
 		c.waitWriter()
 	}

@@ -162,8 +162,10 @@ func (ep *endpoint) lost(kind string, remote net.Addr, err error) {
 
 // failed reports a connection that did not become a session.
 func (ep *endpoint) failed(kind string, remote net.Addr, err error) {
+	err = harmless(err)
+	why := CauseKind(err)
 	ep.mu.Lock()
-	ep.refusals[CauseKind(err)]++
+	ep.refusals[why]++
 	ep.mu.Unlock()
 	ep.tellFailed(kind, remote, err)
 }
@@ -201,12 +203,12 @@ func (ep *endpoint) leaving(c *core) {
 // left forgets a session after its OnClose.
 func (ep *endpoint) left(c *core, cause error) {
 	defer ep.g.done() // a hook may call runtime.Goexit
-	st := c.stats()
+	st, why := c.stats(), CauseKind(cause)
 	ep.mu.Lock()
 	ep.remove(c)
 	ep.totals.add(st)
 	ep.totals.Closed++
-	ep.causes[CauseKind(cause)]++
+	ep.causes[why]++
 	ep.mu.Unlock()
 	if ep.cfg.Observer != nil {
 		ep.cfg.Observer.SessionClosed(c.info(), st, cause)

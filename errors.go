@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime/debug"
 )
 
 // Causes of a session's end, and errors of calls. Two more causes come from
@@ -135,7 +136,8 @@ func SafeToRetry(err error) bool {
 }
 
 // PanicError is the cause of a session one of whose callbacks panicked, and the
-// error of a send whose codec panicked.
+// error of a send whose codec panicked. It also stands in the place of an error
+// that panics when errors.Is or errors.As look at it.
 type PanicError struct {
 	// Value is what panic was called with.
 	Value any
@@ -149,6 +151,21 @@ func (e *PanicError) Error() string { return fmt.Sprintf("getty: panic in callba
 // Unwrap returns Value if that is an error.
 func (e *PanicError) Unwrap() error {
 	err, _ := e.Value.(error)
+	return err
+}
+
+// harmless returns err or, if that panics when it is compared with others, as a
+// nil pointer whose methods need more than that, a *PanicError in its place.
+func harmless(err error) (same error) {
+	if err == nil {
+		return nil
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			same = &PanicError{Value: fmt.Sprintf("%v, in a method of the error %q (%T)", r, err, err), Stack: debug.Stack()}
+		}
+	}()
+	_, _ = errors.Is(err, errHandshake), errors.As(err, new(unitError))
 	return err
 }
 

@@ -58,6 +58,7 @@ func (ep *endpoint) accept(l net.Listener, open func(nc net.Conn)) error {
 	var backoff time.Duration
 	for {
 		nc, err := l.Accept()
+		err = harmless(err)
 		switch {
 		case err == nil:
 			backoff = 0

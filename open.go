@@ -150,6 +150,7 @@ func (c *core) layers(cfg *tls.Config, client bool) (conn, error) {
 
 // abandon ends a session that nobody has seen open: no OnClose follows.
 func (c *core) abandon(err error) error {
+	err = harmless(err)
 	c.explain(err)
 	c.cut(err)
 	c.waitWriter()

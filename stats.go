@@ -158,7 +158,7 @@ func CauseKind(cause error) string {
 	return "error"
 }
 
-var causeKinds = [...]struct {
+var causeKinds = []struct {
 	is   error
 	name string
 }{
