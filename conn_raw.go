@@ -133,15 +133,6 @@ func (c *rawConn) wrote(size int, err error) (int, error) {
 	return size, nil
 }
 
-func (c *rawConn) closeWrite() error { return closeWrite(c.nc) }
-
-// close shuts down first, so that the connection ends although a duplicate of
-// the descriptor is still open somewhere.
-func (c *rawConn) close() error {
-	_ = closeWrite(c.nc)
-	return c.nc.Close()
-}
-
 // broken tries to write nothing.
 func (c *rawConn) broken() bool {
 	var errno syscall.Errno
@@ -149,6 +140,8 @@ func (c *rawConn) broken() bool {
 	return err == nil && errno == syscall.EPIPE
 }
 
+func (c *rawConn) closeWrite() error { return closeWrite(c.nc) }
+func (c *rawConn) close() error      { return c.nc.Close() }
 func (c *rawConn) drop()             {}
 func (c *rawConn) netConn() net.Conn { return c.nc }
 
