@@ -70,16 +70,21 @@ func deflatePiece(dst, p []byte) []byte {
 }
 
 // inflater is the expander of CompressFlate.
-type inflater struct{ d inflate.Decoder }
+type inflater struct {
+	d   inflate.Decoder
+	sum *expansion
+}
 
 // newInflater relies on pieces that are independent unless they are somebody else's.
 func newInflater(raw bool) func(*expansion) expander {
-	return func(*expansion) expander { return &inflater{inflate.Decoder{Independent: !raw}} }
+	return func(sum *expansion) expander { return &inflater{inflate.Decoder{Independent: !raw}, sum} }
 }
 
-// expand takes steps of a limited size, of which the ratio is looked at.
+// expand takes steps of a limited size, of which the ratio is looked at: short
+// ones near the limit, since what a byte becomes is known only then.
 func (f *inflater) expand(dst, src []byte) (out, used int, err error) {
-	return f.d.Expand(dst[:min(len(dst), freeExpansion)], src)
+	const short = 256
+	return f.d.Expand(dst[:min(len(dst), freeExpansion, max(f.sum.room(0), short))], src)
 }
 
 func (f *inflater) rest()       { f.d.Rest() }

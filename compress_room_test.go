@@ -45,6 +45,27 @@ func TestPiecesAreNotExpandedBeyondTheLimit(t *testing.T) {
 	}
 }
 
+// TestInflatingStopsAtTheLimit: steps are short where the limit is near. They
+// were of 16 KiB there, too.
+func TestInflatingStopsAtTheLimit(t *testing.T) {
+	bomb := deflatePiece(nil, make([]byte, 1<<20))
+	for _, ratio := range []int64{1, 20, 500} {
+		sum := expansion{ratio: ratio}
+		e, rest, dst := newInflater(false)(&sum), bomb, make([]byte, 64<<10)
+		for within := true; within; {
+			out, used, err := e.expand(dst, rest)
+			if err != nil || out == 0 {
+				t.Fatalf("%d times: %d bytes, %v", ratio, out, err)
+			}
+			within, rest = sum.count(used, out), rest[used:]
+		}
+		if over := sum.out - freeExpansion - sum.in*ratio; over > 256 {
+			t.Errorf("%d times: %d bytes became %d, %d more than they may", ratio, sum.in, sum.out, over)
+		}
+		e.drop()
+	}
+}
+
 // TestCorruptPiecesDoNotSwell, nor does a bomb pass for a corrupt one, whether or
 // not its frame tells how long it becomes.
 func TestCorruptPiecesDoNotSwell(t *testing.T) {

@@ -44,6 +44,7 @@ type Decoder struct {
 
 	buf   *bufpool.Buf // plaintext in B[:cap(B)]; nil if nothing is held
 	r, w  int          // [r:w] is to be handed out
+	end   int          // w goes no further for now
 	floor int          // history begins here
 	bit   uint         // bits used of the first byte of src
 	state state
@@ -68,13 +69,13 @@ func (d *Decoder) Expand(dst, src []byte) (out, used int, err error) {
 			d.r += n
 		}
 		switch {
-		case d.r < d.w:
+		case d.r < d.w, out == len(dst):
 			return out, used, nil
 		case !more || d.err != nil:
 			return out, used, d.err
 		}
 		var n int
-		n, more, d.err = d.advance(src[used:])
+		n, more, d.err = d.advance(src[used:], len(dst)-out)
 		used += n
 	}
 }
@@ -140,16 +141,18 @@ func (d *Decoder) move(keep, size int) {
 	}
 }
 
-// advance goes on with src until the buffer is full (more) or src is not enough.
-func (d *Decoder) advance(src []byte) (used int, more bool, err error) {
+// advance goes on with src until there are most bytes or a few more, the buffer
+// is full (more), or src is not enough.
+func (d *Decoder) advance(src []byte, most int) (used int, more bool, err error) {
 	if len(src) == 0 {
 		return 0, false, nil
 	}
 	d.room()
+	d.end = min(len(d.buf.B), d.w+most-1+maxMatch)
 	b := bitReader{src: src}
 	b.fill()
 	b.drop(d.bit)
-	for more = true; more && err == nil && len(d.buf.B)-d.w >= maxMatch; {
+	for more = true; more && err == nil && d.end-d.w >= maxMatch; {
 		more, err = d.step(&b)
 	}
 	pos := b.used()
@@ -222,7 +225,7 @@ func (d *Decoder) beginStored(b *bitReader) (more bool, err error) {
 
 func (d *Decoder) copyStored(b *bitReader) (more bool) {
 	rest := b.bytes()
-	n := min(d.left, len(d.buf.B)-d.w, len(rest))
+	n := min(d.left, d.end-d.w, len(rest))
 	if n == len(rest) && n < d.left {
 		n-- // see Expand
 	}

@@ -8,7 +8,7 @@ import "encoding/binary"
 func (d *Decoder) expand(b *bitReader) (more bool, err error) {
 	buf, w := d.buf.B, d.w
 	defer func() { d.w = w }()
-	for len(buf)-w >= maxMatch {
+	for d.end-w >= maxMatch {
 		b.fill()
 		acc, n := b.acc, b.n
 		sym, size := d.codes.lit.find(acc)
