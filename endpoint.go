@@ -203,19 +203,27 @@ func (ep *endpoint) leaving(c *core) {
 // left forgets a session after its OnClose.
 func (ep *endpoint) left(c *core, cause error) {
 	defer ep.g.done() // a hook may call runtime.Goexit
-	st, why := c.stats(), CauseKind(cause)
+	ep.count(c, CauseKind(cause))
+	ep.tellClosed(c, cause)
+	if ep.onLeft != nil {
+		ep.onLeft(c, cause)
+	}
+}
+
+func (ep *endpoint) tellClosed(c *core, cause error) {
+	if ep.cfg.Observer != nil {
+		ep.cfg.Observer.SessionClosed(c.info(), c.stats(), cause)
+	}
+}
+
+func (ep *endpoint) count(c *core, why string) {
+	st := c.stats()
 	ep.mu.Lock()
+	defer ep.mu.Unlock()
 	ep.remove(c)
 	ep.totals.add(st)
 	ep.totals.Closed++
 	ep.causes[why]++
-	ep.mu.Unlock()
-	if ep.cfg.Observer != nil {
-		ep.cfg.Observer.SessionClosed(c.info(), st, cause)
-	}
-	if ep.onLeft != nil {
-		ep.onLeft(c, cause)
-	}
 }
 
 // logClose reports a panic in OnClose, which can be no cause any more.

@@ -131,8 +131,8 @@ func (e *SendError) Unwrap() error { return e.Err }
 // SafeToRetry reports whether err is of a send of which no byte left, so that
 // the message can be sent again, elsewhere, without arriving twice.
 func SafeToRetry(err error) bool {
-	var se *SendError
-	return errors.As(err, &se) && se.Written == 0
+	se, ok := errors.AsType[*SendError](err)
+	return ok && se.Written == 0
 }
 
 // PanicError is the cause of a session one of whose callbacks panicked, and the
@@ -165,7 +165,8 @@ func harmless(err error) (same error) {
 			same = &PanicError{Value: fmt.Sprintf("%v, in a method of the error %q (%T)", r, err, err), Stack: debug.Stack()}
 		}
 	}()
-	_, _ = errors.Is(err, errHandshake), errors.As(err, new(unitError))
+	_ = errors.Is(err, errHandshake)
+	_, _ = errors.AsType[unitError](err)
 	return err
 }
 

@@ -94,8 +94,8 @@ func transient(err error) bool {
 			return true
 		}
 	}
-	var ne net.Error
-	return errors.As(err, &ne) && ne.Timeout()
+	ne, ok := errors.AsType[net.Error](err)
+	return ok && ne.Timeout()
 }
 
 // sleep waits for d or the end of the endpoint.

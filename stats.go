@@ -142,12 +142,13 @@ type Observer interface {
 // "accept rate", "restart", "too many sessions", "handshake timeout", "handshake", "closed"
 // or "error".
 func CauseKind(cause error) string {
-	switch {
-	case cause == nil:
+	if cause == nil {
 		return "local"
-	case errors.As(cause, new(*PanicError)):
+	}
+	if _, ok := errors.AsType[*PanicError](cause); ok {
 		return "panic"
-	case errors.As(cause, new(*UpgradeError)):
+	}
+	if _, ok := errors.AsType[*UpgradeError](cause); ok {
 		return "handshake"
 	}
 	for _, k := range causeKinds {

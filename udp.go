@@ -210,22 +210,19 @@ const maxPayload = 65507
 // about single packets or passes: an unreachable peer, a device's full queue, a
 // firewall, a lack of memory.
 func hardError(err error) bool {
-	var errno syscall.Errno
-	if errors.As(err, &errno) {
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
 		switch errno {
 		case syscall.EBADF, syscall.ENOTSOCK, syscall.EFAULT, syscall.EOPNOTSUPP:
 			return true
 		}
 		return false
 	}
-	var ne net.Error
 	switch {
 	case errors.Is(err, net.ErrClosed), errors.Is(err, io.EOF), errors.Is(err, io.ErrClosedPipe), errors.Is(err, os.ErrClosed):
 		return true
-	case errors.As(err, &ne):
-		return !ne.Timeout()
 	}
-	return true
+	ne, ok := errors.AsType[net.Error](err)
+	return !ok || !ne.Timeout()
 }
 
 // wsaECONNRESET is how Windows says that an earlier packet was refused.

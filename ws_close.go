@@ -79,20 +79,22 @@ func (e unitError) Unwrap() error { return e.error }
 // closeCode is how a cause is told to the peer. What went wrong on this side in
 // particular is not the peer's business.
 func closeCode(cause error) (code int, reason string) {
-	var ce *CloseError
-	switch {
-	case cause == nil:
+	if cause == nil {
 		return CloseNormal, ""
-	case errors.As(cause, &ce):
+	}
+	if ce, ok := errors.AsType[*CloseError](cause); ok {
 		if ce.Code != CloseNoStatus && !validCloseCode(ce.Code) {
 			return CloseInternalError, ""
 		}
 		return ce.Code, ce.Reason
+	}
+	_, ofUnit := errors.AsType[unitError](cause)
+	switch {
 	case errors.Is(cause, ErrProtocol), errors.Is(cause, io.ErrUnexpectedEOF):
 		return CloseProtocolError, ""
 	case errors.Is(cause, ErrMessageTooLong): // also within a message of WebSocket's
 		return CloseMessageTooBig, ""
-	case errors.Is(cause, ErrInvalidUTF8), errors.As(cause, new(unitError)):
+	case errors.Is(cause, ErrInvalidUTF8), ofUnit:
 		return CloseInvalidPayload, ""
 	case errors.Is(cause, ErrShutdown):
 		return CloseServiceRestart, ""

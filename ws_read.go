@@ -84,7 +84,7 @@ func (w *webSocket) next(data []byte) (unit []byte, used int, ok bool, err error
 	w.cares = deaf
 	w.c.mu.Lock()
 	defer w.c.mu.Unlock()
-	w.heard = errors.As(err, new(*CloseError))
+	_, w.heard = errors.AsType[*CloseError](err)
 	w.failed = !w.heard
 	if w.heard && w.said { // the closing handshake is complete
 		if w.client {
