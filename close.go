@@ -175,13 +175,28 @@ func (c *core) writerKnows() bool {
 func (c *core) waitWriter() {
 	c.mu.Lock()
 	for c.writing || c.cutting {
-		if c.quiet == nil {
-			c.quiet = make(chan struct{})
-		}
-		quiet := c.quiet
-		c.mu.Unlock()
-		<-quiet
-		c.mu.Lock()
+		c.waitQuiet()
+	}
+	c.mu.Unlock()
+}
+
+// waitQuiet waits for wakeQuiet. It is called with mu held and releases it meanwhile.
+func (c *core) waitQuiet() {
+	if c.quiet == nil {
+		c.quiet = make(chan struct{})
+	}
+	quiet := c.quiet
+	c.mu.Unlock()
+	<-quiet
+	c.mu.Lock()
+}
+
+// waitCut returns when the conn is closed, which somebody sees to within WriteTimeout
+// and CloseTimeout: the session is draining.
+func (c *core) waitCut() {
+	c.mu.Lock()
+	for !c.is(stateClosed) {
+		c.waitQuiet()
 	}
 	c.mu.Unlock()
 }

@@ -54,7 +54,7 @@ func writeAll(cn conn, p []byte) error {
 // discarder is a conn that can wait for the end of the stream without making
 // sense of what comes before it, which may be much dearer for us than for the
 // peer. discard is read without a window.
-type discarder interface{ discard() error }
+type discarder interface{ discard() (n int, err error) }
 
 // connOwner is what a conn that makes something else of its bytes tells the
 // session. It is called by the reader.

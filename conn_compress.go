@@ -129,12 +129,14 @@ func (c *compressConn) held() (part bool, got int) {
 }
 
 // discard forgets what arrives, but for one byte; see core.discard.
-func (c *compressConn) discard() error {
+func (c *compressConn) discard() (n int, err error) {
 	if c.err == nil {
 		c.src.used(max(c.src.len()-1, 0))
+		had := c.src.len()
 		c.err = c.raw.read(&c.src)
+		n = c.src.len() - had
 	}
-	return c.err
+	return n, c.err
 }
 
 // expand takes out of src what it can, until in is full. Each step gives no more

@@ -5,6 +5,8 @@ package getty
 import (
 	"errors"
 	"io"
+	"math"
+	"net"
 	"time"
 )
 
@@ -48,22 +50,12 @@ func (c *core) readAll() error {
 	}
 	for {
 		if !c.delivers() {
-			if c.discard() {
-				return io.EOF
-			}
-			if d, ok := c.conn.(discarder); ok {
-				if err := d.discard(); err != nil {
-					return err
-				}
-				continue
-			}
+			return c.readOut()
 		}
-		if had := c.in.len(); !ready {
-			if err := c.readMore(); err != nil {
+		if !ready {
+			if _, err := c.readCounted(); err != nil {
 				return err
 			}
-			c.bytesIn.Add(int64(c.in.len() - had - c.in.headers))
-			c.in.headers = 0
 			if c.lim.peer.MinRate > 0 {
 				c.timers.inside.Store(0)
 			}
@@ -85,6 +77,53 @@ func (c *core) readAll() error {
 			return errFresh
 		}
 	}
+}
+
+func (c *core) readCounted() (n int, err error) {
+	had := c.in.len()
+	if err := c.readMore(); err != nil {
+		return 0, err
+	}
+	n = c.in.len() - had - c.in.headers
+	c.bytesIn.Add(int64(n))
+	c.in.headers = 0
+	return n, nil
+}
+
+// maxSpill is how much a session that has ended with an error still reads. The
+// rest backs up at the peer until CloseTimeout: to keep sending costs us nothing.
+const maxSpill = 256 << 10
+
+// readOut discards what arrives after closing has begun.
+func (c *core) readOut() error {
+	limit := c.spill()
+	d, undecoded := c.conn.(discarder)
+	for got := 0; got <= limit; {
+		if c.discard() {
+			return io.EOF
+		}
+		read := c.readCounted
+		if undecoded {
+			read = d.discard
+		}
+		n, err := read()
+		if err != nil {
+			return err
+		}
+		got += n
+	}
+	c.waitCut()
+	return net.ErrClosed
+}
+
+// spill is how much is discarded: anything, unless something went wrong.
+func (c *core) spill() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cause == nil || errors.Is(c.cause, ErrShutdown) {
+		return math.MaxInt
+	}
+	return maxSpill
 }
 
 // nothingYet is for connOwner: the peer is alive.
