@@ -85,6 +85,9 @@ func attempt(k kind, addr string, p, sink []byte) error {
 		nc = tc
 	}
 	_, _ = nc.Write(p) // it may be cut off
+	for k.persists && err == nil {
+		_, err = nc.Write(sink)
+	}
 	if k.deaf {
 		return ignore(nc)
 	}

@@ -25,7 +25,7 @@ const bombSize = 64 << 20
 func bomb(name string, how getty.Compression, ratio int, payload func(announced uint32) []byte) kind {
 	k := kind{
 		want: tooLong,
-		cfg:  with(getty.Config{Compression: how.Raw(), Limits: getty.Limits{MaxExpansion: ratio}}),
+		cfg:  with(getty.Config{CloseTimeout: moment, Compression: how.Raw(), Limits: getty.Limits{MaxExpansion: ratio}}),
 	}
 	if ratio > 0 {
 		k.name = fmt.Sprintf("%s, by ratio (%d)", name, ratio)

@@ -7,6 +7,7 @@ package main
 import (
 	"bytes"
 	"net/netip"
+	"syscall"
 	"time"
 
 	"github.com/getty-net/getty"
@@ -20,12 +21,14 @@ type kind struct {
 	cfg   func() getty.Config
 	sends func() []byte // what each attempt sends; nil: nothing
 
-	holds   bool // a session that is let in is held meanwhile
-	packets bool // over UDP
-	shakes  bool // the peer completes a TLS handshake
-	deaf    bool // the server answers more than it is asked, and the peer reads nothing
-	slow    bool // each attempt takes seconds
-	proxied bool // the server wants PROXY headers
+	holds    bool // a session that is let in is held meanwhile
+	packets  bool // over UDP
+	shakes   bool // the peer completes a TLS handshake
+	persists bool // the peer goes on sending until it cannot
+	deaf     bool // the server answers more than it is asked, and the peer reads nothing
+	slow     bool // each attempt takes seconds
+	proxied  bool // the server wants PROXY headers
+	bare     bool // the server is none of getty's, for comparison
 }
 
 // limited is a configuration with nothing but limits.
@@ -44,6 +47,12 @@ func says(text string) func() []byte { return func() []byte { return []byte(text
 
 func denied() getty.Config {
 	return getty.Config{Guard: getty.Guard{Access: getty.NewAccessList(nil, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")})}}
+}
+
+// frugal bounds what waits in the kernel: sockets inherit it of the listener's.
+func frugal(_, _ string, c syscall.RawConn) (err error) {
+	cerr := c.Control(func(fd uintptr) { err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_SNDBUF, 8<<10) })
+	return firstError(cerr, err)
 }
 
 const (
@@ -80,6 +89,7 @@ var kinds = []kind{
 	{name: "a PROXY header that is none", want: "handshake", proxied: true, sends: says("PROXY TCP4 nobody 198.51.100.1 1 2\r\n"), cfg: with(getty.Config{})},
 	{name: "a PROXY header that stays unfinished", want: "handshake timeout", proxied: true, sends: says("PROXY TCP4 "), cfg: with(getty.Config{HandshakeTimeout: moment})},
 	{name: "no first message", want: "first message", cfg: limited(getty.Limits{FirstMessageTimeout: moment})},
+	{name: "the same of a server with nothing but net", bare: true, want: "deadline"},
 	{name: "an idle session", want: "idle", cfg: with(getty.Config{IdleTimeout: moment})},
 	{name: "a message that stays unfinished", want: "message timeout", sends: says("\x00\x00\x00\x09\x01"), cfg: with(getty.Config{MessageTimeout: moment})},
 	{
@@ -87,6 +97,10 @@ var kinds = []kind{
 		cfg: limited(getty.Limits{MinRate: 1000}),
 	},
 	{name: "a message announced too long", want: tooLong, sends: says("\x01\x00\x00\x00"), cfg: with(getty.Config{})},
+	{
+		name: "the same, and sending on", want: tooLong, persists: true, sends: says("\x01\x00\x00\x00"),
+		cfg: with(getty.Config{CloseTimeout: moment}),
+	},
 	{
 		name: "message rate", want: "rate limit", sends: func() []byte { return bytes.Repeat([]byte(message), 101) },
 		cfg: limited(getty.Limits{Messages: getty.Rate{PerSecond: 100}}),
@@ -102,6 +116,10 @@ var kinds = []kind{
 	{
 		name: "answers left unread, WriteTimeout", want: "write timeout", deaf: true, sends: says(message),
 		cfg: with(getty.Config{HighWatermark: 64 << 10, WriteTimeout: moment}),
+	},
+	{
+		name: "answers left unread, PolicyClose at 16 KB, and 8 KB in the kernel", want: "slow consumer", deaf: true, sends: says(message),
+		cfg: with(getty.Config{Backpressure: getty.PolicyClose, HighWatermark: 16 << 10, Control: frugal}),
 	},
 	{name: "garbage instead of TLS", want: "handshake", url: overTLS, sends: says(garbage), cfg: with(getty.Config{})},
 	{

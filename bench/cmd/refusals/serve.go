@@ -33,6 +33,9 @@ func serve(name string) error {
 		return fmt.Errorf("there is no kind %q", name)
 	}
 	k := kinds[i]
+	if k.bare {
+		return serveBare()
+	}
 	cfg := k.cfg()
 	if k.url == overTLS {
 		var err error
