@@ -57,8 +57,8 @@ type Config struct {
 	HandshakeTimeout time.Duration
 	// CloseTimeout is how long a session that was closed here, and has flushed,
 	// waits for the peer to close as well; what arrives meanwhile is discarded. If
-	// it was closed with an error, other than ErrShutdown, that is 256 KiB or a
-	// batch more, and the rest backs up at the peer.
+	// it was closed with an error, other than ErrShutdown and ErrRestart, that is
+	// 256 KiB or a batch more, and the rest backs up at the peer.
 	// It is also how long a session to which nothing can be written any more
 	// waits for what the peer has sent before.
 	// 0: 1 s. Range: 1 ms and more.

@@ -120,7 +120,7 @@ func (c *core) readOut() error {
 func (c *core) spill() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.cause == nil || errors.Is(c.cause, ErrShutdown) {
+	if c.cause == nil || errors.Is(c.cause, ErrShutdown) || errors.Is(c.cause, ErrRestart) {
 		return math.MaxInt
 	}
 	return maxSpill
