@@ -65,7 +65,7 @@ func (c *core) mute(cause error) bool {
 	if !c.is(stateOpen) {
 		return false
 	}
-	c.cause = harmless(cause)
+	c.cause = cause
 	c.handled.Store(int64(c.ep.now()))
 	c.state.Store(uint32(stateMuted))
 	c.dismiss()
@@ -138,7 +138,6 @@ func (c *core) cut(cause error) {
 // readEnded is called by the reader, which got err. After the end of the stream
 // what handlers have sent is still flushed; after an error nothing can be.
 func (c *core) readEnded(err error) {
-	err = harmless(err)
 	if isEOF(err) && c.writerKnows() {
 		c.waitWriter()
 	}
@@ -175,28 +174,13 @@ func (c *core) writerKnows() bool {
 func (c *core) waitWriter() {
 	c.mu.Lock()
 	for c.writing || c.cutting {
-		c.waitQuiet()
-	}
-	c.mu.Unlock()
-}
-
-// waitQuiet waits for wakeQuiet. It is called with mu held and releases it meanwhile.
-func (c *core) waitQuiet() {
-	if c.quiet == nil {
-		c.quiet = make(chan struct{})
-	}
-	quiet := c.quiet
-	c.mu.Unlock()
-	<-quiet
-	c.mu.Lock()
-}
-
-// waitCut returns when the conn is closed, which somebody sees to within WriteTimeout
-// and CloseTimeout: the session is draining.
-func (c *core) waitCut() {
-	c.mu.Lock()
-	for !c.is(stateClosed) {
-		c.waitQuiet()
+		if c.quiet == nil {
+			c.quiet = make(chan struct{})
+		}
+		quiet := c.quiet
+		c.mu.Unlock()
+		<-quiet
+		c.mu.Lock()
 	}
 	c.mu.Unlock()
 }

@@ -56,9 +56,9 @@ type Config struct {
 	// HandshakeTimeout bounds the handshakes of TLS, WebSocket and Compression together. 0: 10 s. Range: 1 ms and more.
 	HandshakeTimeout time.Duration
 	// CloseTimeout is how long a session that was closed here, and has flushed,
-	// waits for the peer to close as well; what arrives meanwhile is discarded. If
-	// it was closed with an error, other than ErrShutdown and ErrRestart, that is
-	// 256 KiB or a batch more, and the rest backs up at the peer.
+	// waits for the peer to close as well; what arrives meanwhile is discarded: if
+	// it was closed with an error, other than ErrShutdown and ErrRestart, no faster
+	// than a batch in 20 ms after 256 KiB.
 	// It is also how long a session to which nothing can be written any more
 	// waits for what the peer has sent before.
 	// 0: 1 s. Range: 1 ms and more.

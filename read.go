@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"math"
-	"net"
 	"time"
 )
 
@@ -90,17 +89,25 @@ func (c *core) readCounted() (n int, err error) {
 	return n, nil
 }
 
-// maxSpill is how much a session that has ended with an error still reads. The
-// rest backs up at the peer until CloseTimeout: to keep sending costs us nothing.
-const maxSpill = 256 << 10
+// maxSpill is how much a session that has ended with an error reads as fast as
+// it comes, each read counting for spillCost more. From then on it reads once in
+// a spillPause, so that to keep sending costs us next to nothing: the rest backs
+// up at the peer, whose end still shows.
+const (
+	maxSpill   = 256 << 10
+	spillCost  = 16 << 10
+	spillPause = 20 * time.Millisecond
+)
 
 // readOut discards what arrives after closing has begun.
 func (c *core) readOut() error {
-	limit := c.spill()
+	left := c.spill()
 	d, undecoded := c.conn.(discarder)
-	for got := 0; got <= limit; {
-		if c.discard() {
-			return io.EOF
+	for !c.discard() {
+		if left < 0 {
+			c.in.park()
+			c.in.single = true
+			time.Sleep(spillPause)
 		}
 		read := c.readCounted
 		if undecoded {
@@ -110,17 +117,18 @@ func (c *core) readOut() error {
 		if err != nil {
 			return err
 		}
-		got += n
+		c.touchRead()
+		left -= n + spillCost
 	}
-	c.waitCut()
-	return net.ErrClosed
+	return io.EOF
 }
 
-// spill is how much is discarded: anything, unless something went wrong.
+// spill is how much is discarded at once: anything, unless something went wrong.
 func (c *core) spill() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.cause == nil || errors.Is(c.cause, ErrShutdown) || errors.Is(c.cause, ErrRestart) {
+	switch c.cause { //nolint:errorlint // given here: what a peer says is of a type of its own
+	case nil, ErrShutdown, ErrRestart:
 		return math.MaxInt
 	}
 	return maxSpill

@@ -57,7 +57,8 @@ func (s *Session[M]) RemoteAddr() net.Addr { return s.remoteAddr() }
 // to set socket options and to look at the TLS state; reading, writing or
 // deadlines on it would break the session. Closing it ends the session with an
 // error. A session of a udp:// server shares its socket with others: its NetConn
-// has addresses and Close, and everything else fails.
+// has addresses and Close, and everything else fails. A duplicate that File makes
+// lives on when the session has ended.
 func (s *Session[M]) NetConn() net.Conn { return s.netConn() }
 
 // Context is cancelled when the session begins to close; context.Cause then

@@ -25,10 +25,11 @@ func flood(t *testing.T, nc net.Conn) (n int) {
 	}
 }
 
-// TestWhoIsRefusedIsReadNoFurther: a peer that goes on sending after an error
-// meets a full buffer. All that it sent was read, for CloseTimeout.
-func TestWhoIsRefusedIsReadNoFurther(t *testing.T) {
-	const most = 1 << 20
+// TestWhoIsRefusedIsReadSlowly: a peer that goes on sending after an error soon
+// meets a full buffer. All that it sent was read, for CloseTimeout: 60 MB in this
+// test, and 8 with wss.
+func TestWhoIsRefusedIsReadSlowly(t *testing.T) {
+	const most = 4 << 20 // 256 KiB, a batch, and two or three more
 	eachSide(t, func(t *testing.T, open opener) {
 		r := record()
 		r.onMessage = func(*session, string) error { return errTest }
@@ -42,8 +43,25 @@ func TestWhoIsRefusedIsReadNoFurther(t *testing.T) {
 	})
 }
 
-// TestWhoIsRefusedIsReadNoFurtherCompressed: what is discarded there is not expanded.
-func TestWhoIsRefusedIsReadNoFurtherCompressed(t *testing.T) {
+// TestTheEndOfWhoIsRefusedShows: what it had sent before does not hide it.
+func TestTheEndOfWhoIsRefusedShows(t *testing.T) {
+	eachSide(t, func(t *testing.T, open opener) {
+		r := record()
+		r.onMessage = func(*session, string) error { return errTest }
+		_, nc := open(t, spec{events: r, cfg: getty.Config{CloseTimeout: 100 * limit}})
+		chunk := []byte(strings.Repeat("x", 1<<10-1) + "\n")
+		for range 1 << 10 {
+			if _, err := nc.Write(chunk); err != nil {
+				break // not all of it may be read
+			}
+		}
+		nc.Close()
+		wantEnd(t, r, errTest)
+	})
+}
+
+// TestWhoIsRefusedIsReadSlowlyCompressed: what is discarded there is not expanded.
+func TestWhoIsRefusedIsReadSlowlyCompressed(t *testing.T) {
 	const buffers = 32 << 20 // both kernels'
 	eachZipStream(t, zipPlain, func(t *testing.T, tr transport, how getty.Compression) {
 		r := record()
