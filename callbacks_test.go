@@ -4,7 +4,6 @@ package getty_test
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"io"
 	"net"
@@ -212,104 +211,6 @@ func TestG4DialReturnsTheFailure(t *testing.T) {
 			}
 		})
 	}
-}
-
-// mine is an error of which a nil pointer is worth nothing, as one gets by
-// returning it through a function of its own type.
-type mine struct{ why error }
-
-func (e *mine) Error() string { return e.why.Error() }
-func (e *mine) Unwrap() error { return e.why }
-
-// TestG4NilErrors: an error that panics when it is looked at, wherever it comes
-// from, ends its session alone, with a cause that can be looked at.
-func TestG4NilErrors(t *testing.T) {
-	var none *mine
-	for place, sp := range map[string]func(r *recorder) spec{
-		"OnOpen": func(r *recorder) spec {
-			r.onOpen = func(*session) error { return none }
-			return spec{events: r}
-		},
-		"OnMessage": func(r *recorder) spec {
-			r.onMessage = func(*session, string) error { return none }
-			return spec{events: r}
-		},
-		"panic": func(r *recorder) spec {
-			r.onMessage = func(*session, string) error { panic(none) }
-			return spec{events: r}
-		},
-		"CloseWithCause": func(r *recorder) spec {
-			r.onMessage = func(s *session, _ string) error { s.CloseWithCause(none); return nil }
-			return spec{events: r}
-		},
-		"Decode": func(r *recorder) spec {
-			return spec{events: r, configure: with(&hooked{onDecode: func([]byte) error { return none }})}
-		},
-		"Configure": func(r *recorder) spec {
-			return spec{events: r, configure: func(*session, *setup) error { return none }}
-		},
-	} {
-		t.Run(place, func(t *testing.T) {
-			eachSide(t, func(t *testing.T, open opener) {
-				r, o := record(), newSaboteur("", nil)
-				sp := sp(r)
-				sp.cfg.Observer = o
-				ep, nc := open(t, sp)
-				_, _ = io.WriteString(nc, "message\n")
-				_, _ = io.Copy(io.Discard, nc)
-				nc.Close()
-				var told error
-				if place == "Configure" {
-					told = receive(t, o.failed, "ConnFailed")
-				} else {
-					told = receive(t, o.causes, "SessionClosed")
-				}
-				var pe *getty.PanicError
-				if !errors.As(told, &pe) || !bytes.Contains(pe.Stack, []byte("(*mine).Unwrap")) {
-					t.Errorf("the cause is %v, want a *PanicError with the stack of the error's method", told)
-				}
-				finish(t, ep)
-				if st := ep.Stats(); st.Causes["panic"]+st.Refusals["panic"] != 1 {
-					t.Errorf("counted are %v and %v", st.Causes, st.Refusals)
-				}
-			})
-		})
-	}
-}
-
-// deadListener accepts nothing.
-type deadListener struct {
-	net.Listener
-	why error
-}
-
-func (l *deadListener) Accept() (net.Conn, error) { return nil, l.why }
-
-// TestNilErrorsOfHooks: neither accepting nor dialing trips over one.
-func TestNilErrorsOfHooks(t *testing.T) {
-	var none *mine
-	t.Run("Accept", func(t *testing.T) {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		must(t, err)
-		srv, err := getty.NewServer(codec.Line{}, echo, getty.Config{})
-		must(t, err)
-		defer finish(t, srv)
-		if err := srv.Serve(&deadListener{l, none}); !errors.As(err, new(*getty.PanicError)) {
-			t.Errorf("Serve: %v, want a *PanicError", err)
-		}
-	})
-	t.Run("Dial", func(t *testing.T) {
-		c := pooled(t, "tcp://127.0.0.1:1", echo, getty.ClientConfig{
-			MaxFailures: 1, Dial: func(context.Context, string, string) (net.Conn, error) { return nil, none },
-		})
-		defer finish(t, c)
-		if err := c.Connect(within(t)); err == nil {
-			t.Error("Connect: no error")
-		}
-		if st := c.Stats(); st.DialFailures != 1 {
-			t.Errorf("stats are %+v", st)
-		}
-	})
 }
 
 // halfway is a codec that fails in the midst of a message that begins with "!".

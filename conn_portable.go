@@ -27,7 +27,7 @@ func (c *portableConn) read(in *window) error {
 		in.filled(n)
 		return nil
 	}
-	return err
+	return harmless(err)
 }
 
 // readOne waits with no buffer held. Reading on at once could wait again while
@@ -41,7 +41,7 @@ func (c *portableConn) readOne(in *window) error {
 			return nil
 		}
 		if err != nil {
-			return err
+			return harmless(err)
 		}
 	}
 }
@@ -57,7 +57,8 @@ func (c *portableConn) write(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	return c.nc.Write(p[:min(len(p), portableChunk)])
+	n, err := c.nc.Write(p[:min(len(p), portableChunk)])
+	return n, harmless(err)
 }
 
 // closesSlowly reports whether closing a conn, or its write side, may wait for
@@ -79,7 +80,7 @@ func closesSlowly(c conn) bool {
 	return false
 }
 
-func (c *portableConn) closeWrite() error { return closeWrite(c.nc) }
+func (c *portableConn) closeWrite() error { return harmless(closeWrite(c.nc)) }
 func (c *portableConn) close() error      { return c.nc.Close() }
 func (c *portableConn) drop()             {}
 func (c *portableConn) netConn() net.Conn { return c.nc }

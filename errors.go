@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime"
 	"runtime/debug"
 )
 
@@ -137,7 +138,7 @@ func SafeToRetry(err error) bool {
 
 // PanicError is the cause of a session one of whose callbacks panicked, and the
 // error of a send whose codec panicked. It also stands in the place of an error
-// that panics when errors.Is or errors.As look at it.
+// that panics when errors.Is, errors.As or its Timeout are called.
 type PanicError struct {
 	// Value is what panic was called with.
 	Value any
@@ -154,21 +155,34 @@ func (e *PanicError) Unwrap() error {
 	return err
 }
 
-// harmless returns err or, if that panics when it is compared with others, as a
-// nil pointer whose methods need more than that, a *PanicError in its place.
+// harmless returns err or, if that panics when it is looked at, as a nil pointer
+// whose methods need more than that, a *PanicError in its place.
 func harmless(err error) (same error) {
 	if err == nil {
 		return nil
 	}
 	defer func() {
 		if r := recover(); r != nil {
-			same = &PanicError{Value: fmt.Sprintf("%v, in a method of the error %q (%T)", r, err, err), Stack: debug.Stack()}
+			value := fmt.Sprintf("panic in a method of an error of type %T", err) // which is not asked again
+			if re, ok := r.(runtime.Error); ok {
+				value += ": " + re.Error()
+			}
+			same = &PanicError{Value: value, Stack: debug.Stack()}
 		}
 	}()
-	_ = errors.Is(err, errHandshake)
-	_, _ = errors.AsType[unitError](err)
+	_ = errors.Is(err, errNobodys)
+	_, _ = errors.AsType[nobodys](err)
+	if ne, ok := errors.AsType[net.Error](err); ok {
+		_ = ne.Timeout()
+		_ = ne.Temporary() //nolint:staticcheck // crypto/tls asks
+	}
 	return err
 }
+
+// nobodys is in no tree of errors, so that all of one is searched for it.
+type nobodys struct{ error }
+
+var errNobodys error = nobodys{}
 
 // ConfigError is the error of a configuration out of range.
 type ConfigError struct {

@@ -127,8 +127,8 @@ func (c *core) readOut() error {
 func (c *core) spill() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch c.cause { //nolint:errorlint // given here: what a peer says is of a type of its own
-	case nil, ErrShutdown, ErrRestart:
+	switch c.cause {
+	case nil, ErrShutdown, ErrRestart: //nolint:errorlint // given here: what a peer says is of a type of its own
 		return math.MaxInt
 	}
 	return maxSpill

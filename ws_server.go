@@ -160,7 +160,7 @@ func (s *Server[M]) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 			return
 		}
 		w.c.in.release()
-		refusal = &UpgradeError{http.StatusInternalServerError, nil, "the conn cannot be taken over: " + err.Error()}
+		refusal = &UpgradeError{http.StatusInternalServerError, nil, fmt.Sprintf("the conn cannot be taken over: %v", err)}
 	}
 	refusal.addTo(rw.Header())
 	http.Error(rw, refusal.Problem, refusal.StatusCode)
@@ -181,8 +181,12 @@ func (w *webSocket) hijack(rw http.ResponseWriter) (net.Conn, error) {
 		ahead, _ := buffered.Peek(n)
 		w.c.in.add(ahead)
 	}
+	if err := nc.SetDeadline(time.Time{}); err != nil {
+		_ = nc.Close()
+		return nil, err
+	}
 	w.c.conn = newStreamConn(nc)
-	return nc, nc.SetDeadline(time.Time{})
+	return nc, nil
 }
 
 // adopt starts the session of a conn that was hijacked.

@@ -211,7 +211,7 @@ func (*engineSide) OnCron(*engine.Session[any]) {}
 // OnClose ends the session for the user.
 func (e *engineSide) OnClose(es *engine.Session[any], cause error) {
 	s := (*session)(e)
-	if cause != nil && s.cause != nil {
+	if _, panicked := errors.AsType[*engine.PanicError](cause); !panicked && cause != nil && s.cause != nil {
 		cause = s.cause
 	}
 	s.ep.closed(s, es.ID(), cause) // after Reset as well

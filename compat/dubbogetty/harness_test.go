@@ -66,12 +66,21 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	}
 }
 
+// nilError panics when errors.Is looks at a nil pointer of it.
+type nilError struct{ why error }
+
+func (e *nilError) Error() string { return "nil" }
+func (e *nilError) Unwrap() error { return e.why }
+
 // lines is a codec of strings, one in a line. It is what most tests use.
 type lines struct{}
 
 func (lines) Read(_ getty.Session, data []byte) (interface{}, int, error) {
 	if bytes.HasPrefix(data, []byte("bad")) {
 		return nil, 0, errTest
+	}
+	if bytes.HasPrefix(data, []byte("nil")) {
+		return nil, 0, (*nilError)(nil)
 	}
 	i := bytes.IndexByte(data, '\n')
 	if i < 0 {

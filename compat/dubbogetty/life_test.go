@@ -239,6 +239,24 @@ func TestErrorThenClose(t *testing.T) {
 	}
 }
 
+// TestErrorThatPanics: it ended the life of a session halfway, before OnError.
+func TestErrorThatPanics(t *testing.T) {
+	for _, tr := range transports[:2] {
+		t.Run(tr.name, func(t *testing.T) {
+			r, peer := record(), record()
+			_, addr := serve(t, tr, with(r))
+			connect(t, tr, addr, 1, with(peer))
+			if _, err := receive(t, peer.opened, "session").WriteBytes([]byte("nil\n")); err != nil {
+				t.Fatal(err)
+			}
+			if err := receive(t, r.errs, "OnError"); err == nil {
+				t.Error("OnError got no error")
+			}
+			receive(t, r.closed, "OnClose")
+		})
+	}
+}
+
 // wantZero calls everything on a session that has ended: nothing panics (D05).
 func wantZero(t *testing.T, s getty.Session) {
 	t.Helper()

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package getty_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/getty-net/getty"
+	"github.com/getty-net/getty/codec"
+)
+
+// mine is an error of which a nil pointer is worth nothing, as one gets by
+// returning it through a function of its own type.
+type mine struct{ why error }
+
+func (e *mine) Error() string { return e.why.Error() }
+func (e *mine) Unwrap() error { return e.why }
+
+// asked is another one, that is asked and not unwrapped.
+type asked struct{ why error }
+
+func (e *asked) Error() string        { return "asked" }
+func (e *asked) Is(target error) bool { return e.why == target }
+
+// timed is a net.Error.
+type timed struct{ timeout bool }
+
+func (e *timed) Error() string   { return "timed" }
+func (e *timed) Timeout() bool   { return e.timeout }
+func (e *timed) Temporary() bool { return e.timeout }
+
+var nilErrors = []error{(*mine)(nil), (*asked)(nil), (*timed)(nil), (*net.OpError)(nil), fmt.Errorf("wrapped: %w", (*asked)(nil))}
+
+// TestG4NilErrors: an error that panics when it is looked at, wherever it comes
+// from, ends its session alone, with a cause that can be looked at.
+func TestG4NilErrors(t *testing.T) {
+	for _, none := range nilErrors {
+		t.Run(fmt.Sprintf("%T", none), func(t *testing.T) { eachPlaceOf(t, none) })
+	}
+}
+
+func eachPlaceOf(t *testing.T, none error) {
+	for place, sp := range map[string]func(r *recorder) spec{
+		"OnOpen": func(r *recorder) spec {
+			r.onOpen = func(*session) error { return none }
+			return spec{events: r}
+		},
+		"OnMessage": func(r *recorder) spec {
+			r.onMessage = func(*session, string) error { return none }
+			return spec{events: r}
+		},
+		"panic": func(r *recorder) spec {
+			r.onMessage = func(*session, string) error { panic(none) }
+			return spec{events: r}
+		},
+		"CloseWithCause": func(r *recorder) spec {
+			r.onMessage = func(s *session, _ string) error { s.CloseWithCause(none); return nil }
+			return spec{events: r}
+		},
+		"Decode": func(r *recorder) spec {
+			return spec{events: r, configure: with(&hooked{onDecode: func([]byte) error { return none }})}
+		},
+		"Configure": func(r *recorder) spec {
+			return spec{events: r, configure: func(*session, *setup) error { return none }}
+		},
+	} {
+		t.Run(place, func(t *testing.T) {
+			eachSide(t, func(t *testing.T, open opener) {
+				r, o := record(), newSaboteur("", nil)
+				sp := sp(r)
+				sp.cfg.Observer = o
+				ep, nc := open(t, sp)
+				_, _ = io.WriteString(nc, "message\n")
+				_, _ = io.Copy(io.Discard, nc)
+				nc.Close()
+				var told error
+				if place == "Configure" {
+					told = receive(t, o.failed, "ConnFailed")
+				} else {
+					told = receive(t, o.causes, "SessionClosed")
+				}
+				var pe *getty.PanicError
+				if !errors.As(told, &pe) || !bytes.Contains(pe.Stack, []byte("harmless")) {
+					t.Errorf("the cause is %v, want a *PanicError with the stack of the error's method", told)
+				}
+				finish(t, ep)
+				if st := ep.Stats(); st.Causes["panic"]+st.Refusals["panic"] != 1 {
+					t.Errorf("counted are %v and %v", st.Causes, st.Refusals)
+				}
+			})
+		})
+	}
+}
+
+// deadListener accepts nothing.
+type deadListener struct {
+	net.Listener
+	why error
+}
+
+func (l *deadListener) Accept() (net.Conn, error) { return nil, l.why }
+
+// TestNilErrorsOfHooks: neither accepting nor dialing trips over one.
+func TestNilErrorsOfHooks(t *testing.T) {
+	for _, none := range nilErrors {
+		t.Run(fmt.Sprintf("Accept %T", none), func(t *testing.T) {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			must(t, err)
+			srv, err := getty.NewServer(codec.Line{}, echo, getty.Config{})
+			must(t, err)
+			defer finish(t, srv)
+			if err := srv.Serve(&deadListener{l, none}); !errors.As(err, new(*getty.PanicError)) {
+				t.Errorf("Serve: %v, want a *PanicError", err)
+			}
+		})
+		t.Run(fmt.Sprintf("ReadFrom %T", none), func(t *testing.T) {
+			pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+			must(t, err)
+			srv, err := getty.NewServer(codec.Line{}, echo, getty.Config{})
+			must(t, err)
+			defer finish(t, srv)
+			if err := srv.ServePacket(&deadPackets{pc, none}); !errors.As(err, new(*getty.PanicError)) {
+				t.Errorf("ServePacket: %v, want a *PanicError", err)
+			}
+		})
+		t.Run(fmt.Sprintf("Dial %T", none), func(t *testing.T) {
+			c := pooled(t, "tcp://127.0.0.1:1", echo, getty.ClientConfig{
+				MaxFailures: 1, Dial: func(context.Context, string, string) (net.Conn, error) { return nil, none },
+			})
+			defer finish(t, c)
+			if err := c.Connect(within(t)); err == nil {
+				t.Error("Connect: no error")
+			}
+			if st := c.Stats(); st.DialFailures != 1 {
+				t.Errorf("stats are %+v", st)
+			}
+		})
+		t.Run(fmt.Sprintf("GetCertificate %T", none), func(t *testing.T) {
+			cfg := getty.Config{TLS: &tls.Config{
+				MinVersion: tls.VersionTLS12, GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return nil, none },
+			}}
+			srv, url := serve(t, transport{"tls", func(testing.TB) string { return "tls://127.0.0.1:0" }}, echo, cfg, nil)
+			_, addr, _ := splitURL(url)
+			nc, err := tls.Dial("tcp", addr, clientTLS())
+			if err == nil {
+				nc.Close()
+				t.Fatal("the handshake succeeded")
+			}
+			finish(t, srv)
+			if st := srv.Stats(); st.Refusals["panic"] != 1 {
+				t.Errorf("refusals are %v", st.Refusals)
+			}
+		})
+	}
+}
+
+// deadPackets receives nothing.
+type deadPackets struct {
+	net.PacketConn
+	why error
+}
+
+func (p *deadPackets) ReadFrom([]byte) (int, net.Addr, error) { return 0, nil, p.why }
+
+// fragileConn fails to read or to write once it is armed.
+type fragileConn struct {
+	net.Conn
+	reads, writes atomic.Bool
+	why           error
+}
+
+func (c *fragileConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if c.reads.Load() {
+		return 0, c.why
+	}
+	return n, err
+}
+
+func (c *fragileConn) Write(p []byte) (int, error) {
+	if c.writes.Load() {
+		return 0, c.why
+	}
+	return c.Conn.Write(p)
+}
+
+// TestNilErrorsOfConns: what a conn of the user's fails with goes through TLS,
+// compression and the transports' own looks at errors.
+func TestNilErrorsOfConns(t *testing.T) {
+	for _, none := range nilErrors {
+		eachTransport(t, func(t *testing.T, tr transport) {
+			for _, how := range []getty.Compression{getty.CompressNone, getty.CompressFlate} {
+				if how != getty.CompressNone && (tr.name == "ws" || tr.name == "wss" || tr.name == "udp") {
+					continue
+				}
+				for _, reads := range []bool{true, false} {
+					cfg := getty.Config{Compression: how, CloseTimeout: time.Millisecond}
+					_, url := serve(t, tr, echo, cfg, nil)
+					var fc *fragileConn
+					r := record()
+					r.onOpen = func(s *session) error {
+						fc.reads.Store(reads)
+						fc.writes.Store(!reads)
+						_ = s.Send("x")
+						return nil
+					}
+					c := pooled(t, url, r, getty.ClientConfig{
+						Config: cfg, MaxFailures: 1,
+						Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
+							nc, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+							fc = &fragileConn{Conn: nc, why: none}
+							return fc, err
+						},
+					})
+					c.Reconnect = func(*session, error) bool { return false }
+					_ = c.Connect(within(t)) // the session may be over by then
+					if cause := receive(t, r.closed, "OnClose"); cause == nil {
+						t.Errorf("%T, reads: %v: no cause", none, reads)
+					}
+					finish(t, c)
+				}
+			}
+		})
+	}
+}
