@@ -311,3 +311,35 @@ func TestG4FailingAppendInsideOnMessage(t *testing.T) {
 		})
 	}
 }
+
+// blind is an observer that panics at everything.
+type blind struct{ calls atomic.Int32 }
+
+func (b *blind) SessionOpened(getty.SessionInfo)                            { b.fail() }
+func (b *blind) SessionClosed(getty.SessionInfo, getty.SessionStats, error) { b.fail() }
+func (b *blind) ConnFailed(string, net.Addr, error)                         { b.fail() }
+
+func (b *blind) fail() {
+	b.calls.Add(1)
+	misbehave("blind")
+}
+
+// TestG4FailingObserverEndsNothing: a panic of it ended the process.
+func TestG4FailingObserverEndsNothing(t *testing.T) {
+	eachTransport(t, func(t *testing.T, tr transport) {
+		b := new(blind)
+		srv, url := serve(t, tr, echo, getty.Config{Observer: b, MaxSessions: 1}, nil)
+		nc := peer(t, url)
+		ask(t, nc, "one")
+		refused, err := rawDial(url)
+		must(t, err)
+		_, _ = io.Copy(io.Discard, refused)
+		refused.Close()
+		ask(t, nc, "two")
+		nc.Close()
+		finish(t, srv)
+		if n := b.calls.Load(); n != 3 {
+			t.Errorf("the observer was told %d times, want of an opened, a closed and a refused one", n)
+		}
+	})
+}

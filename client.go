@@ -82,7 +82,7 @@ func (c *Client[M]) open(ctx context.Context, made func(*core)) error {
 func (c *Client[M]) again(cr *core, cause error) bool {
 	yes := true
 	if c.Reconnect != nil {
-		c.pool.guard("Reconnect", func() { yes = c.Reconnect(cr.top.(*Session[M]), cause) })
+		c.ep.hook("Reconnect", func() { yes = c.Reconnect(cr.top.(*Session[M]), cause) })
 	}
 	return yes
 }

@@ -172,8 +172,8 @@ func (ep *endpoint) failed(kind string, remote net.Addr, err error) {
 
 func (ep *endpoint) tellFailed(kind string, remote net.Addr, err error) {
 	ep.log.Debug("getty: connection failed", "transport", kind, "remote", remote, "error", err)
-	if ep.cfg.Observer != nil {
-		ep.cfg.Observer.ConnFailed(kind, remote, err)
+	if o := ep.cfg.Observer; o != nil {
+		ep.hook("ConnFailed", func() { o.ConnFailed(kind, remote, err) })
 	}
 }
 
@@ -185,8 +185,8 @@ func (ep *endpoint) listed(c *core) {
 	if ep.onListed != nil {
 		ep.onListed(c)
 	}
-	if ep.cfg.Observer != nil {
-		ep.cfg.Observer.SessionOpened(c.info())
+	if o := ep.cfg.Observer; o != nil {
+		ep.hook("SessionOpened", func() { o.SessionOpened(c.info()) })
 	}
 }
 
@@ -211,8 +211,8 @@ func (ep *endpoint) left(c *core, cause error) {
 }
 
 func (ep *endpoint) tellClosed(c *core, cause error) {
-	if ep.cfg.Observer != nil {
-		ep.cfg.Observer.SessionClosed(c.info(), c.stats(), cause)
+	if o := ep.cfg.Observer; o != nil {
+		ep.hook("SessionClosed", func() { o.SessionClosed(c.info(), c.stats(), cause) })
 	}
 }
 
@@ -224,6 +224,16 @@ func (ep *endpoint) count(c *core, why string) {
 	ep.totals.add(st)
 	ep.totals.Closed++
 	ep.causes[why]++
+}
+
+// hook runs a callback that ends no session. A panic in it is logged.
+func (ep *endpoint) hook(name string, call func()) {
+	defer func() {
+		if r := recover(); r != nil {
+			ep.log.Error("getty: hook panicked", "hook", name, "panic", r)
+		}
+	}()
+	call()
 }
 
 // logClose reports a panic in OnClose, which can be no cause any more.

@@ -161,7 +161,7 @@ func (p *pool) dialRound() {
 		}
 	}()
 	if hook := p.cfg.OnReconnect; hook != nil && n > 0 && (failures > 0 || lost > 0) {
-		p.guard("OnReconnect", func() { hook(failures, err) })
+		p.ep.hook("OnReconnect", func() { hook(failures, err) })
 	}
 }
 
@@ -280,16 +280,6 @@ func (p *pool) reportGiveUp(err error) {
 	}
 	p.ep.log.Error("getty: giving up", "error", err)
 	if hook := p.cfg.OnGiveUp; hook != nil {
-		p.guard("OnGiveUp", func() { hook(err) })
+		p.ep.hook("OnGiveUp", func() { hook(err) })
 	}
-}
-
-// guard keeps a panic in a hook of the client from ending the process.
-func (p *pool) guard(name string, hook func()) {
-	defer func() {
-		if r := recover(); r != nil {
-			p.ep.log.Error("getty: hook panicked", "hook", name, "panic", r)
-		}
-	}()
-	hook()
 }

@@ -122,7 +122,7 @@ type SessionInfo struct {
 
 // Observer is told about the life of sessions, for exporters and audit logs;
 // rates come from Stats. Its methods are called on the sessions' goroutines,
-// must not block and must not call back into getty.
+// must not block and must not call back into getty. A panic in one is logged.
 type Observer interface {
 	// SessionOpened comes after OnOpen has succeeded.
 	SessionOpened(info SessionInfo)
