@@ -4,8 +4,10 @@ package getty_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"runtime"
 	"strings"
@@ -324,11 +326,19 @@ func (b *blind) fail() {
 	misbehave("blind")
 }
 
-// TestG4FailingObserverEndsNothing: a panic of it ended the process.
+// Handle makes it a log handler, too.
+func (b *blind) Handle(context.Context, slog.Record) error { b.fail(); return nil }
+
+func (b *blind) Enabled(context.Context, slog.Level) bool { return true }
+func (b *blind) WithAttrs([]slog.Attr) slog.Handler       { return b }
+func (b *blind) WithGroup(string) slog.Handler            { return b }
+
+// TestG4FailingObserverEndsNothing: a panic of it, or of a log handler, ended the
+// process.
 func TestG4FailingObserverEndsNothing(t *testing.T) {
 	eachTransport(t, func(t *testing.T, tr transport) {
-		b := new(blind)
-		srv, url := serve(t, tr, echo, getty.Config{Observer: b, MaxSessions: 1}, nil)
+		b, log := new(blind), new(blind)
+		srv, url := serve(t, tr, echo, getty.Config{Observer: b, Logger: slog.New(log), MaxSessions: 1}, nil)
 		nc := peer(t, url)
 		ask(t, nc, "one")
 		refused, err := rawDial(url)
@@ -340,6 +350,9 @@ func TestG4FailingObserverEndsNothing(t *testing.T) {
 		finish(t, srv)
 		if n := b.calls.Load(); n != 3 {
 			t.Errorf("the observer was told %d times, want of an opened, a closed and a refused one", n)
+		}
+		if log.calls.Load() == 0 {
+			t.Error("nothing was logged")
 		}
 	})
 }

@@ -3,6 +3,7 @@
 package getty
 
 import (
+	"context"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -56,10 +57,10 @@ func (ep *endpoint) init(cfg Config, prefix string) error {
 	}
 	// A moment ago, since 0 on the endpoint's clock stands for never.
 	ep.cfg, ep.lim, ep.start = cfg, cfg.limits(), time.Now().Add(-time.Nanosecond)
-	ep.exec, ep.log = cfg.Executor, cfg.Logger
+	ep.exec, ep.log = cfg.Executor, slog.New(slog.DiscardHandler)
 	ep.udp.init(&ep.cfg, ep.lim)
-	if ep.log == nil {
-		ep.log = slog.New(slog.DiscardHandler)
+	if cfg.Logger != nil {
+		ep.log = slog.New(calm{cfg.Logger.Handler()})
 	}
 	if cfg.Workers > 0 {
 		ep.pool = newWorkerPool(cfg.Workers)
@@ -234,6 +235,14 @@ func (ep *endpoint) hook(name string, call func()) {
 		}
 	}()
 	call()
+}
+
+// calm keeps a panic in a log handler of the user's from ending the process.
+type calm struct{ slog.Handler }
+
+func (h calm) Handle(ctx context.Context, r slog.Record) error {
+	defer func() { _ = recover() }() // there is no log to tell of it
+	return h.Handler.Handle(ctx, r)
 }
 
 // logClose reports a panic in OnClose, which can be no cause any more.
