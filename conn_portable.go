@@ -17,7 +17,8 @@ type portableConn struct {
 // and a peer that takes this much within WriteTimeout is not stalled.
 const portableChunk = 16 << 10
 
-func (c *portableConn) read(in *window) error {
+func (c *portableConn) read(in *window) (err error) {
+	defer foreign(&err)
 	if in.len() == 0 {
 		in.park()
 		return c.readOne(in)
@@ -27,7 +28,7 @@ func (c *portableConn) read(in *window) error {
 		in.filled(n)
 		return nil
 	}
-	return harmless(err)
+	return err
 }
 
 // readOne waits with no buffer held. Reading on at once could wait again while
@@ -41,7 +42,7 @@ func (c *portableConn) readOne(in *window) error {
 			return nil
 		}
 		if err != nil {
-			return harmless(err)
+			return err
 		}
 	}
 }
@@ -53,12 +54,12 @@ func (c *portableConn) tryWrite(p []byte) (int, error) {
 	return 0, errAgain
 }
 
-func (c *portableConn) write(p []byte) (int, error) {
+func (c *portableConn) write(p []byte) (n int, err error) {
+	defer foreign(&err)
 	if len(p) == 0 {
 		return 0, nil
 	}
-	n, err := c.nc.Write(p[:min(len(p), portableChunk)])
-	return n, harmless(err)
+	return c.nc.Write(p[:min(len(p), portableChunk)])
 }
 
 // closesSlowly reports whether closing a conn, or its write side, may wait for
@@ -80,7 +81,15 @@ func closesSlowly(c conn) bool {
 	return false
 }
 
-func (c *portableConn) closeWrite() error { return harmless(closeWrite(c.nc)) }
-func (c *portableConn) close() error      { return c.nc.Close() }
+func (c *portableConn) closeWrite() (err error) {
+	defer foreign(&err)
+	return closeWrite(c.nc)
+}
+
+func (c *portableConn) close() (err error) {
+	defer foreign(&err)
+	return c.nc.Close()
+}
+
 func (c *portableConn) drop()             {}
 func (c *portableConn) netConn() net.Conn { return c.nc }

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"runtime/debug"
 	"time"
 )
 
@@ -81,11 +80,7 @@ func (d *dialer) connect(ctx context.Context) (net.Conn, error) {
 
 // call runs the hook, or net.Dialer with Control. A panic there is its error.
 func (d *dialer) call(ctx context.Context) (nc net.Conn, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = &PanicError{Value: r, Stack: debug.Stack()}
-		}
-	}()
+	defer foreign(&err)
 	proxy, err := d.proxyFor()
 	if err != nil {
 		return nil, err

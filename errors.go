@@ -179,6 +179,15 @@ func harmless(err error) (same error) {
 	return err
 }
 
+// foreign is deferred around a call of code that is not getty's and no callback:
+// a panic becomes its error, and the error harmless.
+func foreign(err *error) {
+	if r := recover(); r != nil {
+		*err = &PanicError{Value: r, Stack: debug.Stack()}
+	}
+	*err = harmless(*err)
+}
+
 // nobodys is in no tree of errors, so that all of one is searched for it.
 type nobodys struct{ error }
 

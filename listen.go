@@ -57,8 +57,7 @@ func removeStale(path string) bool {
 func (ep *endpoint) accept(l net.Listener, open func(nc net.Conn)) error {
 	var backoff time.Duration
 	for {
-		nc, err := l.Accept()
-		err = harmless(err)
+		nc, err := acceptOne(l)
 		switch {
 		case err == nil:
 			backoff = 0
@@ -75,6 +74,11 @@ func (ep *endpoint) accept(l net.Listener, open func(nc net.Conn)) error {
 			ep.sleep(backoff)
 		}
 	}
+}
+
+func acceptOne(l net.Listener) (nc net.Conn, err error) {
+	defer foreign(&err)
+	return l.Accept()
 }
 
 // The pause after a failed accept doubles between these.

@@ -107,11 +107,20 @@ type deadListener struct {
 	why error
 }
 
-func (l *deadListener) Accept() (net.Conn, error) { return nil, l.why }
+func (l *deadListener) Accept() (net.Conn, error) { return nil, fail(l.why) }
 
-// TestNilErrorsOfHooks: neither accepting nor dialing trips over one.
+// fail panics for want of an error.
+func fail(why error) error {
+	if why == nil {
+		panic("no error")
+	}
+	return why
+}
+
+// TestNilErrorsOfHooks: neither accepting nor dialing trips over one, or over a
+// panic.
 func TestNilErrorsOfHooks(t *testing.T) {
-	for _, none := range nilErrors {
+	for _, none := range append(nilErrors, nil) {
 		t.Run(fmt.Sprintf("Accept %T", none), func(t *testing.T) {
 			l, err := net.Listen("tcp", "127.0.0.1:0")
 			must(t, err)
@@ -134,7 +143,7 @@ func TestNilErrorsOfHooks(t *testing.T) {
 		})
 		t.Run(fmt.Sprintf("Dial %T", none), func(t *testing.T) {
 			c := pooled(t, "tcp://127.0.0.1:1", echo, getty.ClientConfig{
-				MaxFailures: 1, Dial: func(context.Context, string, string) (net.Conn, error) { return nil, none },
+				MaxFailures: 1, Dial: func(context.Context, string, string) (net.Conn, error) { return nil, fail(none) },
 			})
 			defer finish(t, c)
 			if err := c.Connect(within(t)); err == nil {
@@ -146,7 +155,7 @@ func TestNilErrorsOfHooks(t *testing.T) {
 		})
 		t.Run(fmt.Sprintf("GetCertificate %T", none), func(t *testing.T) {
 			cfg := getty.Config{TLS: &tls.Config{
-				MinVersion: tls.VersionTLS12, GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return nil, none },
+				MinVersion: tls.VersionTLS12, GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return nil, fail(none) },
 			}}
 			srv, url := serve(t, transport{"tls", func(testing.TB) string { return "tls://127.0.0.1:0" }}, echo, cfg, nil)
 			_, addr, _ := splitURL(url)
@@ -169,7 +178,7 @@ type deadPackets struct {
 	why error
 }
 
-func (p *deadPackets) ReadFrom([]byte) (int, net.Addr, error) { return 0, nil, p.why }
+func (p *deadPackets) ReadFrom([]byte) (int, net.Addr, error) { return 0, nil, fail(p.why) }
 
 // fragileConn fails to read or to write once it is armed.
 type fragileConn struct {
@@ -181,22 +190,28 @@ type fragileConn struct {
 func (c *fragileConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if c.reads.Load() {
-		return 0, c.why
+		return 0, fail(c.why)
 	}
 	return n, err
 }
 
+func (c *fragileConn) Close() error {
+	_ = c.Conn.Close()
+	return fail(c.why)
+}
+
 func (c *fragileConn) Write(p []byte) (int, error) {
 	if c.writes.Load() {
-		return 0, c.why
+		return 0, fail(c.why)
 	}
 	return c.Conn.Write(p)
 }
 
 // TestNilErrorsOfConns: what a conn of the user's fails with goes through TLS,
-// compression and the transports' own looks at errors.
+// compression and the transports' own looks at errors. It may panic as well, when
+// it is closed, too.
 func TestNilErrorsOfConns(t *testing.T) {
-	for _, none := range nilErrors {
+	for _, none := range append(nilErrors, nil) {
 		eachTransport(t, func(t *testing.T, tr transport) {
 			for _, how := range []getty.Compression{getty.CompressNone, getty.CompressFlate} {
 				if how != getty.CompressNone && (tr.name == "ws" || tr.name == "wss" || tr.name == "udp") {

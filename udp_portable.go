@@ -51,8 +51,22 @@ func (o *portableIO) receive(_ func(), got func(packet)) error {
 	if o.buf == nil {
 		o.buf = make([]byte, o.most+1)
 	}
-	pk := packet{local: o.addr}
-	n, err := 0, error(nil)
+	n, pk, err := o.read()
+	if tooShort(err) {
+		n, err = o.most+1, nil
+	}
+	if err != nil {
+		return err
+	}
+	raceReceived()
+	pk.data, pk.truncated = o.buf[:n], n > o.most
+	got(pk)
+	return nil
+}
+
+func (o *portableIO) read() (n int, pk packet, err error) {
+	defer foreign(&err)
+	pk.local = o.addr
 	switch {
 	case o.pc == nil:
 		n, err = o.nc.Read(o.buf)
@@ -65,16 +79,7 @@ func (o *portableIO) receive(_ func(), got func(packet)) error {
 			pk.from, pk.other = senderOf(from)
 		}
 	}
-	if err = harmless(err); tooShort(err) {
-		n, err = o.most+1, nil
-	}
-	if err != nil {
-		return err
-	}
-	raceReceived()
-	pk.data, pk.truncated = o.buf[:n], n > o.most
-	got(pk)
-	return nil
+	return n, pk, err
 }
 
 // senderOf is the sender as a value if it has one, or as it is.
@@ -96,6 +101,14 @@ func tooShort(err error) bool {
 func (o *portableIO) send(to *udpDest, p []byte) (packets, n int, err error) {
 	unit, used := record(p)
 	raceSent()
+	if err = o.write(unit, to); err != nil {
+		return 0, 0, err
+	}
+	return 1, used, nil
+}
+
+func (o *portableIO) write(unit []byte, to *udpDest) (err error) {
+	defer foreign(&err)
 	switch {
 	case o.pc == nil:
 		_, err = o.nc.Write(unit)
@@ -104,15 +117,13 @@ func (o *portableIO) send(to *udpDest, p []byte) (packets, n int, err error) {
 	default:
 		_, err = o.pc.WriteTo(unit, to.other)
 	}
-	if err != nil {
-		return 0, 0, harmless(err)
-	}
-	return 1, used, nil
+	return err
 }
 
 func (*portableIO) prepare(*udpDest) {}
 
-func (o *portableIO) close() error {
+func (o *portableIO) close() (err error) {
+	defer foreign(&err)
 	if o.pc == nil {
 		return o.nc.Close()
 	}
