@@ -58,7 +58,7 @@ type Config struct {
 	// CloseTimeout is how long a session that was closed here, and has flushed,
 	// waits for the peer to close as well; what arrives meanwhile is discarded: if
 	// it was closed with an error, other than ErrShutdown and ErrRestart, no faster
-	// than a batch in 20 ms after 256 KiB.
+	// than 64 KiB in 20 ms after 256 KiB or 64 reads.
 	// It is also how long a session to which nothing can be written any more
 	// waits for what the peer has sent before.
 	// 0: 1 s. Range: 1 ms and more.

@@ -56,6 +56,15 @@ func writeAll(cn conn, p []byte) error {
 // peer. discard is read without a window.
 type discarder interface{ discard() (n int, err error) }
 
+// slower is a conn with windows of its own. From slow on it reads little at a time.
+type slower interface{ slow() }
+
+func slow(raw conn) {
+	if s, ok := raw.(slower); ok {
+		s.slow()
+	}
+}
+
 // connOwner is what a conn that makes something else of its bytes tells the
 // session. It is called by the reader.
 type connOwner interface {

@@ -128,6 +128,11 @@ func (c *compressConn) held() (part bool, got int) {
 	return part || c.src.len() > 0 || !c.exp.whole(), got + c.got
 }
 
+func (c *compressConn) slow() {
+	c.src.slow()
+	slow(c.raw)
+}
+
 // discard forgets what arrives, but for one byte; see core.discard.
 func (c *compressConn) discard() (n int, err error) {
 	if c.err == nil {

@@ -2,7 +2,10 @@
 
 package getty
 
-import "net"
+import (
+	"fmt"
+	"net"
+)
 
 // portableConn is the conn of streams of which nothing is known but net.Conn:
 // wrapped and in-memory ones, and all streams on systems without non-blocking
@@ -17,13 +20,12 @@ type portableConn struct {
 // and a peer that takes this much within WriteTimeout is not stalled.
 const portableChunk = 16 << 10
 
-func (c *portableConn) read(in *window) (err error) {
-	defer foreign(&err)
+func (c *portableConn) read(in *window) error {
 	if in.len() == 0 {
 		in.park()
 		return c.readOne(in)
 	}
-	n, err := c.nc.Read(in.space())
+	n, err := c.readSome(in.space())
 	if n > 0 {
 		in.filled(n)
 		return nil
@@ -35,7 +37,7 @@ func (c *portableConn) read(in *window) (err error) {
 // the one byte completes a message, so the caller decides.
 func (c *portableConn) readOne(in *window) error {
 	for {
-		n, err := c.nc.Read(c.one[:])
+		n, err := c.readSome(c.one[:])
 		if n == 1 {
 			in.space()[0] = c.one[0]
 			in.w++
@@ -45,6 +47,20 @@ func (c *portableConn) readOne(in *window) error {
 			return err
 		}
 	}
+}
+
+func (c *portableConn) readSome(p []byte) (n int, err error) {
+	defer foreign(&err)
+	n, err = c.nc.Read(p)
+	return possible(n, len(p), err)
+}
+
+// possible makes an error of a number that a conn cannot have read or written.
+func possible(n, most int, err error) (int, error) {
+	if n < 0 || n > most {
+		return 0, fmt.Errorf("getty: a conn reports %d bytes, want at most %d", n, most)
+	}
+	return n, err
 }
 
 func (c *portableConn) tryWrite(p []byte) (int, error) {
@@ -59,7 +75,9 @@ func (c *portableConn) write(p []byte) (n int, err error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	return c.nc.Write(p[:min(len(p), portableChunk)])
+	p = p[:min(len(p), portableChunk)]
+	n, err = c.nc.Write(p)
+	return possible(n, len(p), err)
 }
 
 // closesSlowly reports whether closing a conn, or its write side, may wait for
@@ -86,10 +104,6 @@ func (c *portableConn) closeWrite() (err error) {
 	return closeWrite(c.nc)
 }
 
-func (c *portableConn) close() (err error) {
-	defer foreign(&err)
-	return c.nc.Close()
-}
-
+func (c *portableConn) close() error      { return shut(c.nc) }
 func (c *portableConn) drop()             {}
 func (c *portableConn) netConn() net.Conn { return c.nc }

@@ -146,8 +146,12 @@ func (c *rawConn) drop()             {}
 func (c *rawConn) netConn() net.Conn { return c.nc }
 
 func (c *rawConn) opError(op string, errno syscall.Errno) error {
+	network := "unix"
+	if _, ok := c.nc.(*net.TCPConn); ok {
+		network = "tcp" // its address is nil if the peer was gone before anybody asked
+	}
 	return &net.OpError{
-		Op: op, Net: c.nc.RemoteAddr().Network(), Source: c.nc.LocalAddr(), Addr: c.nc.RemoteAddr(),
+		Op: op, Net: network, Source: c.nc.LocalAddr(), Addr: c.nc.RemoteAddr(),
 		Err: os.NewSyscallError(op, errno),
 	}
 }

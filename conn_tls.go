@@ -100,7 +100,7 @@ func (c *tlsConn) held() (part bool, got int) { return c.shim.in.len() > 0, c.sh
 func (c *tlsConn) decrypt(in *window, full int) error {
 	for in.len() < full {
 		room := in.space()
-		n, err := c.tls.Read(room)
+		n, err := c.readPlain(room)
 		if n > 0 {
 			in.filled(n)
 		}
@@ -114,13 +114,21 @@ func (c *tlsConn) decrypt(in *window, full int) error {
 	return nil
 }
 
+// readPlain guards functions of the tls.Config that are called behind the
+// handshake.
+func (c *tlsConn) readPlain(p []byte) (n int, err error) {
+	defer foreign(&err)
+	return c.tls.Read(p)
+}
+
 func (c *tlsConn) tryWrite(p []byte) (int, error) { return send(c, &c.taken, p, false) }
 func (c *tlsConn) write(p []byte) (int, error)    { return send(c, &c.taken, p, true) }
 
 // convert encrypts one piece into the shim.
-func (c *tlsConn) convert(p []byte) error {
+func (c *tlsConn) convert(p []byte) (err error) {
+	defer foreign(&err)
 	c.shim.left = false
-	_, err := c.tls.Write(p)
+	_, err = c.tls.Write(p)
 	return err
 }
 
@@ -136,6 +144,11 @@ func (c *tlsConn) closeWrite() error {
 		err = rerr
 	}
 	return err
+}
+
+func (c *tlsConn) slow() {
+	c.shim.in.slow()
+	slow(c.raw)
 }
 
 func (c *tlsConn) close() error      { return c.raw.close() }

@@ -95,7 +95,7 @@ func (d *dialer) call(ctx context.Context) (nc net.Conn, err error) {
 		err = errors.New("the Dial hook returned neither a conn nor an error")
 	case err == nil && proxy != nil:
 		if err = d.tunnel(ctx, nc, proxy); err != nil {
-			_ = nc.Close()
+			_ = shut(nc)
 		}
 	}
 	return nc, err
@@ -115,7 +115,8 @@ func newConn(ep *endpoint, t target, nc net.Conn) conn {
 func selfConnected(nc net.Conn) bool {
 	switch nc.(type) {
 	case *net.TCPConn, *net.UDPConn:
-		return nc.LocalAddr().String() == nc.RemoteAddr().String()
+		remote := nc.RemoteAddr() // nil: it is gone
+		return remote != nil && nc.LocalAddr().String() == remote.String()
 	}
 	return false
 }
@@ -130,7 +131,7 @@ func open[M any](ctx context.Context, d *dialer, build func(cn conn) *Session[M]
 	s := build(newConn(d.ep, d.target, nc))
 	s.frameFor(&d.target, true)
 	if err := d.ep.enter(&s.core); err != nil {
-		_ = nc.Close()
+		_ = shut(nc)
 		return nil, err
 	}
 	result := ErrGoexit

@@ -173,5 +173,5 @@ func (c *core) guard(p phase, callback func() error) (err error) {
 	}()
 	err = callback()
 	returned = true
-	return err
+	return harmless(err)
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -99,7 +100,7 @@ func (ep *endpoint) enter(c *core) error {
 	if ep.admitted.looks() {
 		addr = addrOf(c.remoteAddr())
 		if !addr.IsValid() { // a preface that told of none lets nobody past
-			addr = addrOf(c.netConn().RemoteAddr())
+			addr = addrOf(remoteOf(c.netConn()))
 		}
 	}
 	ep.mu.Lock()
@@ -231,7 +232,7 @@ func (ep *endpoint) count(c *core, why string) {
 func (ep *endpoint) hook(name string, call func()) {
 	defer func() {
 		if r := recover(); r != nil {
-			ep.log.Error("getty: hook panicked", "hook", name, "panic", r)
+			ep.log.Error("getty: hook panicked", "hook", name, "panic", r, "stack", string(debug.Stack()))
 		}
 	}()
 	call()
@@ -243,6 +244,11 @@ type calm struct{ slog.Handler }
 func (h calm) Handle(ctx context.Context, r slog.Record) error {
 	defer func() { _ = recover() }() // there is no log to tell of it
 	return h.Handler.Handle(ctx, r)
+}
+
+func (h calm) Enabled(ctx context.Context, level slog.Level) bool {
+	defer func() { _ = recover() }()
+	return h.Handler.Enabled(ctx, level)
 }
 
 // logClose reports a panic in OnClose, which can be no cause any more.

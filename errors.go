@@ -5,6 +5,7 @@ package getty
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"runtime"
 	"runtime/debug"
@@ -136,9 +137,10 @@ func SafeToRetry(err error) bool {
 	return ok && se.Written == 0
 }
 
-// PanicError is the cause of a session one of whose callbacks panicked, and the
-// error of a send whose codec panicked. It also stands in the place of an error
-// that panics when errors.Is, errors.As or its Timeout are called.
+// PanicError is the cause of a session one of whose callbacks, or whose conn if it
+// is not getty's, panicked, and the error of a send whose codec panicked, and of
+// what a panicking hook or listener has failed. It also stands in the place of an
+// error that panics when errors.Is, errors.As or its Timeout are called.
 type PanicError struct {
 	// Value is what panic was called with.
 	Value any
@@ -186,6 +188,23 @@ func foreign(err *error) {
 		*err = &PanicError{Value: r, Stack: debug.Stack()}
 	}
 	*err = harmless(*err)
+}
+
+// shut closes what may be somebody else's.
+func shut(c io.Closer) (err error) {
+	defer foreign(&err)
+	return c.Close()
+}
+
+// remoteOf is the address of a conn that may be somebody else's; nil if it has none.
+func remoteOf(nc net.Conn) (addr net.Addr) {
+	defer func() { _ = recover() }() // it has none then
+	return nc.RemoteAddr()
+}
+
+func localOf(nc net.Conn) (addr net.Addr) {
+	defer func() { _ = recover() }()
+	return nc.LocalAddr()
 }
 
 // nobodys is in no tree of errors, so that all of one is searched for it.

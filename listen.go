@@ -78,7 +78,10 @@ func (ep *endpoint) accept(l net.Listener, open func(nc net.Conn)) error {
 
 func acceptOne(l net.Listener) (nc net.Conn, err error) {
 	defer foreign(&err)
-	return l.Accept()
+	if nc, err = l.Accept(); nc == nil && err == nil {
+		err = errors.New("getty: Accept returned neither a conn nor an error")
+	}
+	return nc, err
 }
 
 // The pause after a failed accept doubles between these.

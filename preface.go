@@ -48,14 +48,14 @@ func (c *core) localAddr() net.Addr {
 	if c.origin != nil && c.origin.local != nil {
 		return c.origin.local
 	}
-	return c.netConn().LocalAddr()
+	return localOf(c.netConn())
 }
 
 func (c *core) remoteAddr() net.Addr {
 	if c.origin != nil && c.origin.remote != nil {
 		return c.origin.remote
 	}
-	return c.netConn().RemoteAddr()
+	return remoteOf(c.netConn())
 }
 
 // needOrigin returns the session's origin, made when first needed.
@@ -82,7 +82,7 @@ func (c *core) accept(nc net.Conn) (err error) {
 	if err := c.ep.prefaceBegins(c, nc); err != nil {
 		return err
 	}
-	timeout := time.AfterFunc(c.ep.cfg.HandshakeTimeout, func() { _ = nc.Close() })
+	timeout := time.AfterFunc(c.ep.cfg.HandshakeTimeout, func() { _ = shut(nc) })
 	err = ErrGoexit // unless Preface returns
 	defer func() {
 		if r := recover(); r != nil {
@@ -148,7 +148,7 @@ func (ep *endpoint) endPrefaces() {
 	}
 	ep.mu.Unlock()
 	for _, nc := range conns {
-		_ = nc.Close()
+		_ = shut(nc)
 	}
 }
 

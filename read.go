@@ -4,8 +4,6 @@ package getty
 
 import (
 	"errors"
-	"io"
-	"math"
 	"time"
 )
 
@@ -87,51 +85,6 @@ func (c *core) readCounted() (n int, err error) {
 	c.bytesIn.Add(int64(n))
 	c.in.headers = 0
 	return n, nil
-}
-
-// maxSpill is how much a session that has ended with an error reads as fast as
-// it comes, each read counting for spillCost more. From then on it reads once in
-// a spillPause, so that to keep sending costs us next to nothing: the rest backs
-// up at the peer, whose end still shows.
-const (
-	maxSpill   = 256 << 10
-	spillCost  = 16 << 10
-	spillPause = 20 * time.Millisecond
-)
-
-// readOut discards what arrives after closing has begun.
-func (c *core) readOut() error {
-	left := c.spill()
-	d, undecoded := c.conn.(discarder)
-	for !c.discard() {
-		if left < 0 {
-			c.in.park()
-			c.in.single = true
-			time.Sleep(spillPause)
-		}
-		read := c.readCounted
-		if undecoded {
-			read = d.discard
-		}
-		n, err := read()
-		if err != nil {
-			return err
-		}
-		c.touchRead()
-		left -= n + spillCost
-	}
-	return io.EOF
-}
-
-// spill is how much is discarded at once: anything, unless something went wrong.
-func (c *core) spill() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch c.cause {
-	case nil, ErrShutdown, ErrRestart: //nolint:errorlint // given here: what a peer says is of a type of its own
-		return math.MaxInt
-	}
-	return maxSpill
 }
 
 // nothingYet is for connOwner: the peer is alive.

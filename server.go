@@ -185,7 +185,7 @@ func (s *Server[M]) add(l *net.Listener, t target) error {
 func (s *Server[M]) serve(l *net.Listener, t target) error {
 	defer s.ep.g.done()
 	defer func() {
-		_ = (*l).Close()
+		_ = shut(*l)
 		s.mu.Lock()
 		delete(s.listeners, l)
 		s.mu.Unlock()
@@ -232,7 +232,7 @@ func (s *Server[M]) enters(ss *Session[M], nc net.Conn) bool {
 		if err != nil {
 			// Accepted and closed: the peer learns at once that there is no room.
 			ss.in.release()
-			_ = nc.Close()
+			_ = shut(nc)
 		}
 	}()
 	if err = ss.accept(nc); err == nil {

@@ -60,7 +60,7 @@ func (s *Server[M]) stopListening() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for l := range s.listeners {
-		_ = (*l).Close()
+		_ = shut(*l)
 	}
 }
 

@@ -3,6 +3,7 @@
 package getty_test
 
 import (
+	"crypto/tls"
 	"io"
 	"net"
 	"strings"
@@ -39,6 +40,26 @@ func TestWhoIsRefusedIsReadSlowly(t *testing.T) {
 		finish(t, ep)
 		if n := ep.Stats().BytesIn; n > most {
 			t.Errorf("%d of %d bytes were read, want %d at most", n, sent, most)
+		}
+	})
+}
+
+// TestWhoIsRefusedAtTheDoorIsReadSlowly: a WebSocket handshake that fails.
+func TestWhoIsRefusedAtTheDoorIsReadSlowly(t *testing.T) {
+	const buffers = 32 << 20 // both kernels'
+	eachWebSocket(t, func(t *testing.T, tr transport) {
+		_, url := serve(t, tr, echo, getty.Config{CloseTimeout: 300 * time.Millisecond}, nil)
+		nc, err := rawDial(url)
+		must(t, err)
+		defer nc.Close()
+		if tr.name == "wss" {
+			cfg := clientTLS().Clone()
+			cfg.ServerName = "127.0.0.1"
+			nc = tls.Client(nc, cfg)
+		}
+		write(t, nc, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		if sent := flood(t, nc); sent > buffers {
+			t.Errorf("%d bytes were sent", sent)
 		}
 	})
 }

@@ -79,6 +79,7 @@ func (o *portableIO) read() (n int, pk packet, err error) {
 			pk.from, pk.other = senderOf(from)
 		}
 	}
+	n, err = possible(n, len(o.buf), err)
 	return n, pk, err
 }
 
@@ -122,10 +123,9 @@ func (o *portableIO) write(unit []byte, to *udpDest) (err error) {
 
 func (*portableIO) prepare(*udpDest) {}
 
-func (o *portableIO) close() (err error) {
-	defer foreign(&err)
+func (o *portableIO) close() error {
 	if o.pc == nil {
-		return o.nc.Close()
+		return shut(o.nc)
 	}
-	return o.pc.Close()
+	return shut(o.pc)
 }

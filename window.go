@@ -123,6 +123,13 @@ func (in *window) park() {
 	}
 }
 
+// slow lets reads be small and few from now on, and holds no more than there is.
+func (in *window) slow() {
+	in.park()
+	in.single = true
+	in.hint = min(in.hint, 2) // 64 KiB
+}
+
 // release gives the buffer back with whatever it holds.
 func (in *window) release() {
 	bufpool.Put(in.buf)

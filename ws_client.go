@@ -148,7 +148,7 @@ func (d *dialer) proxyFor() (*url.URL, error) {
 
 // tunnel has a proxy connect nc to the target (RFC 9110, section 9.3.6).
 func (d *dialer) tunnel(ctx context.Context, nc net.Conn, proxy *url.URL) error {
-	stop := context.AfterFunc(ctx, func() { _ = nc.Close() })
+	stop := context.AfterFunc(ctx, func() { _ = shut(nc) })
 	defer stop()
 	h := http.Header{}
 	if user := proxy.User; user != nil {

@@ -55,11 +55,13 @@ func (w *webSocket) refuse(e *UpgradeError) error {
 func (w *webSocket) awaitEOF() {
 	timeout := time.AfterFunc(w.c.lim.closeTimeout, func() { _ = w.c.conn.close() })
 	defer timeout.Stop()
-	for {
+	for left := spill(maxSpill); ; {
+		left.wait(w.c)
 		w.c.in.used(w.c.in.len())
 		if err := w.c.conn.read(&w.c.in); err != nil {
 			return
 		}
+		left.count(w.c.in.len())
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -245,5 +247,130 @@ func TestNilErrorsOfConns(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// liar reports other numbers than there are.
+type liar struct {
+	net.Conn
+	armed   atomic.Bool
+	in, out int
+}
+
+func (c *liar) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if c.armed.Load() && c.in != 0 {
+		return c.in, nil
+	}
+	return n, err
+}
+
+func (c *liar) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	if c.armed.Load() && c.out != 0 {
+		return c.out, nil
+	}
+	return n, err
+}
+
+// TestConnsThatMiscount, such as one that reports what it made of the bytes.
+func TestConnsThatMiscount(t *testing.T) {
+	for _, tt := range []struct{ in, out int }{{in: 1 << 20}, {in: -1}, {out: 1 << 20}, {out: -1}} {
+		eachTransport(t, func(t *testing.T, tr transport) {
+			_, url := serve(t, tr, echo, getty.Config{}, nil)
+			cc := &liar{in: tt.in, out: tt.out}
+			r := record()
+			r.onOpen = func(s *session) error {
+				cc.armed.Store(true)
+				_ = s.Send("x")
+				return nil
+			}
+			c := pooled(t, url, r, getty.ClientConfig{
+				Config: getty.Config{CloseTimeout: time.Millisecond}, MaxFailures: 1,
+				Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
+					nc, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+					cc.Conn = nc
+					return cc, err
+				},
+			})
+			c.Reconnect = func(*session, error) bool { return false }
+			_ = c.Connect(within(t)) // the session may be over by then
+			if cause := receive(t, r.closed, "OnClose"); cause == nil || !strings.Contains(cause.Error(), "want at most") {
+				t.Errorf("%+v: the cause is %v", tt, cause)
+			}
+			finish(t, c)
+		})
+	}
+}
+
+// listOf is a listener that yields what it has, and waits then.
+type listOf struct {
+	conns chan net.Conn
+	ended chan struct{}
+	once  sync.Once
+}
+
+func (l *listOf) Accept() (net.Conn, error) {
+	select {
+	case nc := <-l.conns:
+		return nc, nil
+	case <-l.ended:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *listOf) Close() error {
+	l.once.Do(func() { close(l.ended) })
+	panic("Close")
+}
+
+func (*listOf) Addr() net.Addr { return &net.TCPAddr{} }
+
+// placeless has no addresses, and panics when it is closed.
+type placeless struct{ *fragileConn }
+
+func (placeless) RemoteAddr() net.Addr { panic("RemoteAddr") }
+func (placeless) LocalAddr() net.Addr  { panic("LocalAddr") }
+
+// TestConnsThatPanicAtTheDoor are refused, or served, as others are.
+func TestConnsThatPanicAtTheDoor(t *testing.T) {
+	for _, cfg := range []getty.Config{{MaxSessions: 1}, {MaxSessionsPerAddr: 1}, {Guard: getty.Guard{MaxSessionsPerPrefix: 1}}} {
+		srv, err := getty.NewServer(codec.Line{}, echo, cfg)
+		must(t, err)
+		l := &listOf{conns: make(chan net.Conn), ended: make(chan struct{})}
+		var serving sync.WaitGroup
+		serving.Go(func() {
+			if err := srv.Serve(l); !errors.Is(err, getty.ErrServerClosed) {
+				t.Errorf("Serve: %v", err)
+			}
+		})
+		var peers []net.Conn
+		for range 3 {
+			one, other := net.Pipe()
+			l.conns <- placeless{&fragileConn{Conn: one}}
+			peers = append(peers, other)
+		}
+		ask(t, peers[0], "hello")
+		if cfg.MaxSessions > 0 {
+			_, _ = io.Copy(io.Discard, peers[1])
+			_, _ = io.Copy(io.Discard, peers[2])
+		}
+		for _, nc := range peers {
+			nc.Close()
+		}
+		finish(t, srv)
+		serving.Wait()
+	}
+}
+
+// TestAcceptOfNothing: neither a conn nor an error is an error.
+func TestAcceptOfNothing(t *testing.T) {
+	srv, err := getty.NewServer(codec.Line{}, echo, getty.Config{})
+	must(t, err)
+	defer finish(t, srv)
+	l := &listOf{conns: make(chan net.Conn, 1), ended: make(chan struct{})}
+	l.conns <- nil
+	if err := srv.Serve(l); err == nil || errors.Is(err, getty.ErrServerClosed) {
+		t.Errorf("Serve: %v", err)
 	}
 }
