@@ -2,10 +2,7 @@
 
 package getty
 
-import (
-	"fmt"
-	"net"
-)
+import "net"
 
 // portableConn is the conn of streams of which nothing is known but net.Conn:
 // wrapped and in-memory ones, and all streams on systems without non-blocking
@@ -53,14 +50,6 @@ func (c *portableConn) readSome(p []byte) (n int, err error) {
 	defer foreign(&err)
 	n, err = c.nc.Read(p)
 	return possible(n, len(p), err)
-}
-
-// possible makes an error of a number that a conn cannot have read or written.
-func possible(n, most int, err error) (int, error) {
-	if n < 0 || n > most {
-		return 0, fmt.Errorf("getty: a conn reports %d bytes, want at most %d", n, most)
-	}
-	return n, err
 }
 
 func (c *portableConn) tryWrite(p []byte) (int, error) {

@@ -5,10 +5,7 @@ package getty
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"runtime"
-	"runtime/debug"
 )
 
 // Causes of a session's end, and errors of calls. Two more causes come from
@@ -156,61 +153,6 @@ func (e *PanicError) Unwrap() error {
 	err, _ := e.Value.(error)
 	return err
 }
-
-// harmless returns err or, if that panics when it is looked at, as a nil pointer
-// whose methods need more than that, a *PanicError in its place.
-func harmless(err error) (same error) {
-	if err == nil {
-		return nil
-	}
-	defer func() {
-		if r := recover(); r != nil {
-			value := fmt.Sprintf("panic in a method of an error of type %T", err) // which is not asked again
-			if re, ok := r.(runtime.Error); ok {
-				value += ": " + re.Error()
-			}
-			same = &PanicError{Value: value, Stack: debug.Stack()}
-		}
-	}()
-	_ = errors.Is(err, errNobodys)
-	_, _ = errors.AsType[nobodys](err)
-	if ne, ok := errors.AsType[net.Error](err); ok {
-		_ = ne.Timeout()
-		_ = ne.Temporary() //nolint:staticcheck // crypto/tls asks
-	}
-	return err
-}
-
-// foreign is deferred around a call of code that is not getty's and no callback:
-// a panic becomes its error, and the error harmless.
-func foreign(err *error) {
-	if r := recover(); r != nil {
-		*err = &PanicError{Value: r, Stack: debug.Stack()}
-	}
-	*err = harmless(*err)
-}
-
-// shut closes what may be somebody else's.
-func shut(c io.Closer) (err error) {
-	defer foreign(&err)
-	return c.Close()
-}
-
-// remoteOf is the address of a conn that may be somebody else's; nil if it has none.
-func remoteOf(nc net.Conn) (addr net.Addr) {
-	defer func() { _ = recover() }() // it has none then
-	return nc.RemoteAddr()
-}
-
-func localOf(nc net.Conn) (addr net.Addr) {
-	defer func() { _ = recover() }()
-	return nc.LocalAddr()
-}
-
-// nobodys is in no tree of errors, so that all of one is searched for it.
-type nobodys struct{ error }
-
-var errNobodys error = nobodys{}
 
 // ConfigError is the error of a configuration out of range.
 type ConfigError struct {
