@@ -83,7 +83,8 @@ func (c *tlsConn) read(in *window) error {
 		}
 		switch {
 		case in.len() > before:
-			return nil // an error is latched by crypto/tls and comes again
+			c.shim.got = 0 // it is in now
+			return nil     // an error is latched by crypto/tls and comes again
 		case !c.drained:
 			c.shim.in.release()
 			return err

@@ -156,7 +156,8 @@ func TestNilErrorsOfHooks(t *testing.T) {
 			}
 		})
 		t.Run(fmt.Sprintf("GetCertificate %T", none), func(t *testing.T) {
-			cfg := getty.Config{TLS: &tls.Config{
+			o := newSaboteur("", nil)
+			cfg := getty.Config{Observer: o, TLS: &tls.Config{
 				MinVersion: tls.VersionTLS12, GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return nil, fail(none) },
 			}}
 			srv, url := serve(t, transport{"tls", func(testing.TB) string { return "tls://127.0.0.1:0" }}, echo, cfg, nil)
@@ -166,7 +167,7 @@ func TestNilErrorsOfHooks(t *testing.T) {
 				nc.Close()
 				t.Fatal("the handshake succeeded")
 			}
-			finish(t, srv)
+			receive(t, o.failed, "ConnFailed")
 			if st := srv.Stats(); st.Refusals["panic"] != 1 {
 				t.Errorf("refusals are %v", st.Refusals)
 			}

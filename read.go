@@ -54,7 +54,7 @@ func (c *core) readAll() error {
 				return err
 			}
 			if c.lim.peer.MinRate > 0 {
-				c.timers.inside.Store(0)
+				c.timers.moved.Store(c.bytesIn.Load())
 			}
 		}
 		ready = false
@@ -96,7 +96,7 @@ func (c *core) waits() {
 		return
 	}
 	part, got := heldBelow(c.conn)
-	c.timers.inside.Store(int64(got))
+	c.timers.moved.Store(c.bytesIn.Load() + int64(got))
 	c.notePartial(part, false)
 }
 

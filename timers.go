@@ -23,7 +23,7 @@ type timers struct {
 	paced    int64         // when that message began
 	lastSent atomic.Int64  // nanoseconds since ep.start
 	partial  atomic.Int64  // when the unfinished message in the window began; 0: none
-	inside   atomic.Int64  // bytes that the conn cannot hand over yet
+	moved    atomic.Int64  // bytes received, with those that the conn cannot hand over yet
 	meter    meter         // the reader's
 	paused   atomic.Int64  // all pauses of a throttled session, the present one in full
 }
@@ -198,7 +198,7 @@ func (tm *timers) onWatch() time.Duration {
 		if began == 0 || began != tm.paced || unread {
 			tm.pace, tm.paced = pace{}, began
 		}
-		if began != 0 && !unread && tm.pace.slow(c.bytesIn.Load()+tm.inside.Load(), rate, now) {
+		if began != 0 && !unread && tm.pace.slow(tm.moved.Load(), rate, now) {
 			c.cut(fmt.Errorf("%w: fewer than %d bytes a second", ErrMessageTimeout, rate))
 			return 0
 		}
