@@ -350,8 +350,10 @@ func TestConnsThatPanicAtTheDoor(t *testing.T) {
 			one, other := net.Pipe()
 			l.conns <- placeless{&fragileConn{Conn: one}}
 			peers = append(peers, other)
+			if len(peers) == 1 {
+				ask(t, other, "hello") // it is in before the others come
+			}
 		}
-		ask(t, peers[0], "hello")
 		if cfg.MaxSessions > 0 {
 			_, _ = io.Copy(io.Discard, peers[1])
 			_, _ = io.Copy(io.Discard, peers[2])
