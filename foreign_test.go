@@ -210,6 +210,24 @@ func (c *fragileConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
+// causeThrough has a client open one session over what wrap makes of its conn, and
+// returns the cause of its end.
+func causeThrough(t *testing.T, url string, r *recorder, cfg getty.Config, wrap func(nc net.Conn) net.Conn) error {
+	t.Helper()
+	c := pooled(t, url, r, getty.ClientConfig{
+		Config: cfg, MaxFailures: 1,
+		Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			nc, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+			return wrap(nc), err
+		},
+	})
+	c.Reconnect = func(*session, error) bool { return false }
+	_ = c.Connect(within(t)) // the session may be over by then
+	cause := receive(t, r.closed, "OnClose")
+	finish(t, c)
+	return cause
+}
+
 // TestNilErrorsOfConns: what a conn of the user's fails with goes through TLS,
 // compression and the transports' own looks at errors. It may panic as well, when
 // it is closed, too.
@@ -217,7 +235,7 @@ func TestNilErrorsOfConns(t *testing.T) {
 	for _, none := range append(nilErrors, nil) {
 		eachTransport(t, func(t *testing.T, tr transport) {
 			for _, how := range []getty.Compression{getty.CompressNone, getty.CompressFlate} {
-				if how != getty.CompressNone && (tr.name == "ws" || tr.name == "wss" || tr.name == "udp") {
+				if how != getty.CompressNone && (tr.name == "ws" || tr.name == "wss") {
 					continue
 				}
 				for _, reads := range []bool{true, false} {
@@ -231,20 +249,13 @@ func TestNilErrorsOfConns(t *testing.T) {
 						_ = s.Send("x")
 						return nil
 					}
-					c := pooled(t, url, r, getty.ClientConfig{
-						Config: cfg, MaxFailures: 1,
-						Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
-							nc, err := (&net.Dialer{}).DialContext(ctx, network, addr)
-							fc = &fragileConn{Conn: nc, why: none}
-							return fc, err
-						},
+					cause := causeThrough(t, url, r, cfg, func(nc net.Conn) net.Conn {
+						fc = &fragileConn{Conn: nc, why: none}
+						return fc
 					})
-					c.Reconnect = func(*session, error) bool { return false }
-					_ = c.Connect(within(t)) // the session may be over by then
-					if cause := receive(t, r.closed, "OnClose"); cause == nil {
+					if cause == nil {
 						t.Errorf("%T, reads: %v: no cause", none, reads)
 					}
-					finish(t, c)
 				}
 			}
 		})
@@ -286,46 +297,24 @@ func TestConnsThatMiscount(t *testing.T) {
 				_ = s.Send("x")
 				return nil
 			}
-			c := pooled(t, url, r, getty.ClientConfig{
-				Config: getty.Config{CloseTimeout: time.Millisecond}, MaxFailures: 1,
-				Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
-					nc, err := (&net.Dialer{}).DialContext(ctx, network, addr)
-					cc.Conn = nc
-					return cc, err
-				},
+			cause := causeThrough(t, url, r, getty.Config{CloseTimeout: time.Millisecond}, func(nc net.Conn) net.Conn {
+				cc.Conn = nc
+				return cc
 			})
-			c.Reconnect = func(*session, error) bool { return false }
-			_ = c.Connect(within(t)) // the session may be over by then
-			if cause := receive(t, r.closed, "OnClose"); cause == nil || !strings.Contains(cause.Error(), "want at most") {
+			if cause == nil || !strings.Contains(cause.Error(), "want at most") {
 				t.Errorf("%+v: the cause is %v", tt, cause)
 			}
-			finish(t, c)
 		})
 	}
 }
 
-// listOf is a listener that yields what it has, and waits then.
-type listOf struct {
-	conns chan net.Conn
-	ended chan struct{}
-	once  sync.Once
-}
+// badCloser panics when it is closed.
+type badCloser struct{ *zipOneConn }
 
-func (l *listOf) Accept() (net.Conn, error) {
-	select {
-	case nc := <-l.conns:
-		return nc, nil
-	case <-l.ended:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *listOf) Close() error {
-	l.once.Do(func() { close(l.ended) })
+func (l badCloser) Close() error {
+	_ = l.zipOneConn.Close()
 	panic("Close")
 }
-
-func (*listOf) Addr() net.Addr { return &net.TCPAddr{} }
 
 // placeless has no addresses, and panics when it is closed.
 type placeless struct{ *fragileConn }
@@ -338,7 +327,7 @@ func TestConnsThatPanicAtTheDoor(t *testing.T) {
 	for _, cfg := range []getty.Config{{MaxSessions: 1}, {MaxSessionsPerAddr: 1}, {Guard: getty.Guard{MaxSessionsPerPrefix: 1}}} {
 		srv, err := getty.NewServer(codec.Line{}, echo, cfg)
 		must(t, err)
-		l := &listOf{conns: make(chan net.Conn), ended: make(chan struct{})}
+		l := badCloser{&zipOneConn{conns: make(chan net.Conn), closed: make(chan struct{})}}
 		var serving sync.WaitGroup
 		serving.Go(func() {
 			if err := srv.Serve(l); !errors.Is(err, getty.ErrServerClosed) {
@@ -371,7 +360,7 @@ func TestAcceptOfNothing(t *testing.T) {
 	srv, err := getty.NewServer(codec.Line{}, echo, getty.Config{})
 	must(t, err)
 	defer finish(t, srv)
-	l := &listOf{conns: make(chan net.Conn, 1), ended: make(chan struct{})}
+	l := badCloser{&zipOneConn{conns: make(chan net.Conn, 1), closed: make(chan struct{})}}
 	l.conns <- nil
 	if err := srv.Serve(l); err == nil || errors.Is(err, getty.ErrServerClosed) {
 		t.Errorf("Serve: %v", err)

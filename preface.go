@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"runtime/debug"
 	"time"
 )
 
@@ -85,15 +84,12 @@ func (c *core) accept(nc net.Conn) (err error) {
 	timeout := time.AfterFunc(c.ep.cfg.HandshakeTimeout, func() { _ = shut(nc) })
 	err = ErrGoexit // unless Preface returns
 	defer func() {
-		if r := recover(); r != nil {
-			err = &PanicError{Value: r, Stack: debug.Stack()}
-		}
 		if !timeout.Stop() {
 			err = ErrHandshakeTimeout
 		}
 		err = c.ep.prefaceEnds(c, err)
 	}()
-	pre, err := p.Preface()
+	pre, err := readPreface(p)
 	if err != nil {
 		return err
 	}
@@ -106,6 +102,11 @@ func (c *core) accept(nc net.Conn) (err error) {
 	}
 	c.in.add(pre.Ahead)
 	return nil
+}
+
+func readPreface(p PrefacedConn) (pre Preface, err error) {
+	defer foreign(&err)
+	return p.Preface()
 }
 
 // prefaceBegins takes a place among the sessions for a connection.

@@ -4,7 +4,6 @@ package getty
 
 import (
 	"fmt"
-	"runtime/debug"
 	"sync"
 )
 
@@ -42,11 +41,7 @@ func (c *core) handOver(ex Executor) error {
 // submit makes a panic in Submit, such as that of a pool that was closed, an
 // error: the task has not begun, or would not have panicked.
 func submit(ex Executor, task func()) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = &PanicError{Value: r, Stack: debug.Stack()}
-		}
-	}()
+	defer foreign(&err)
 	return ex.Submit(task)
 }
 
