@@ -11,6 +11,7 @@ import (
 	"github.com/klauspost/compress/flate"
 
 	"github.com/getty-net/getty/internal/bufpool"
+	"github.com/getty-net/getty/internal/inflate"
 )
 
 // deflate compresses and expands the messages of one session, as RFC 7692 has
@@ -60,9 +61,18 @@ var unpackers = sync.Pool{New: func() any {
 	return u
 }}
 
+const (
+	// swelling is how many times its size a message becomes that is measured before
+	// more of it is made: it costs little, since so few symbols stand for so much.
+	swelling = 16
+	// maxSwelling is the most that DEFLATE has: 258 bytes for 2 bits.
+	maxSwelling = 1032
+)
+
 // inflate expands a message into a buffer that is the caller's. It stops as
 // soon as that is longer than limit, or than what has been read of the message
-// may become; see MaxExpansion.
+// may become, see MaxExpansion; and where a message swells, as soon as it is
+// clear that it will be.
 func (d *deflate) inflate(message []byte, limit, ratio int) (*bufpool.Buf, error) {
 	sum := expansion{ratio: int64(ratio)}
 	packed := bufpool.Get(len(message) + len(readTail))
@@ -76,16 +86,23 @@ func (d *deflate) inflate(message []byte, limit, ratio int) (*bufpool.Buf, error
 		return nil, fmt.Errorf("getty: inflate: %w", err)
 	}
 	buf := bufpool.Get(min(4*len(message), sum.room(len(message)), limit) + 1)
-	for {
+	for measured := false; ; {
 		if len(buf.B) == cap(buf.B) {
 			buf = grown(buf, limit)
 		}
 		room := buf.B[len(buf.B):cap(buf.B)]
 		n, err := u.r.Read(room)
 		buf.B = buf.B[:len(buf.B)+n]
-		most := min(limit, sum.room(len(packed.B)-u.src.Len()))
+		read, size := len(packed.B)-u.src.Len(), len(buf.B)
+		most := min(limit, sum.room(read))
+		if !measured && size <= most && size > swelling*read {
+			measured = true
+			if whole := min(limit, sum.room(len(packed.B))); len(packed.B) > whole/maxSwelling {
+				size, most = inflate.Measure(packed.B, whole), whole
+			}
+		}
 		switch {
-		case len(buf.B) > most:
+		case size > most:
 			bufpool.Put(buf)
 			return nil, fmt.Errorf("%w: expands to more than %d bytes", ErrMessageTooLong, most)
 		case err == io.EOF:

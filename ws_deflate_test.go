@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -184,6 +185,52 @@ func TestD43WebSocketBombsEndTheSession(t *testing.T) {
 		}
 		must(t, w.Conn.Close())
 	})
+}
+
+// A message that swells is measured first: nothing is made in vain of one that is
+// too long, even if it begins harmlessly. What is corrupt behind the limit is not
+// looked at.
+func TestMessagesThatSwellAreNotMade(t *testing.T) {
+	var text bytes.Buffer
+	w, _ := flate.NewWriter(&text, flate.BestSpeed)
+	bomb := packed(t, w, &text, strings.Repeat("this is repeated a little\n", 8)) + "\x00\x00\xff\xff" +
+		string(zipBomb(t, getty.CompressFlate.Raw())) + "\x07"
+	for _, limit := range []int{8 << 20, 32 << 20} {
+		runtime.GC()
+		before := zipAllocated()
+		_, err := getty.InflateMessage(nil, []byte(bomb), limit, 0)
+		if !errors.Is(err, getty.ErrMessageTooLong) {
+			t.Errorf("limit %d: %v", limit, err)
+		}
+		if got := zipAllocated() - before; got > 2<<20 { // the decoder's, and what a message of that size may need in any case
+			t.Errorf("limit %d: a message that is too long took %d KiB", limit, got>>10)
+		}
+	}
+}
+
+// One that is not too long arrives, whether it refers to messages before it or not.
+func TestMessagesThatSwellArrive(t *testing.T) {
+	past := []byte(strings.Repeat("what was said before. ", 100))
+	for name, message := range map[string]string{
+		"zeros":   strings.Repeat("0", 3<<20),
+		"history": strings.Repeat(string(past), 1<<10),
+	} {
+		for _, before := range [][]byte{nil, past} {
+			var out bytes.Buffer
+			w, err := flate.NewWriterDict(&out, flate.BestCompression, before)
+			must(t, err)
+			data := []byte(packed(t, w, &out, message))
+			for _, limit := range []int{len(message), len(message) + 1, 64 << 20} {
+				got, err := getty.InflateMessage(before, data, limit, 0)
+				if err != nil || string(got) != message {
+					t.Errorf("%s behind %d bytes, up to %d: %d bytes of %d, %v", name, len(before), limit, len(got), len(message), err)
+				}
+			}
+			if _, err := getty.InflateMessage(before, data, len(message)-1, 0); !errors.Is(err, getty.ErrMessageTooLong) {
+				t.Errorf("%s behind %d bytes, one byte too long: %v", name, len(before), err)
+			}
+		}
+	}
 }
 
 // TestDeflateAnswers: a client takes no answer that it has not offered.

@@ -2,7 +2,13 @@
 
 package getty
 
-import "github.com/klauspost/compress/flate"
+import (
+	"bytes"
+
+	"github.com/klauspost/compress/flate"
+
+	"github.com/getty-net/getty/internal/bufpool"
+)
 
 // Frames is how many frames of WebSocket have been made of a prepared message.
 func (p *Prepared) Frames() (n int) {
@@ -10,6 +16,17 @@ func (p *Prepared) Frames() (n int) {
 		n++
 	}
 	return n
+}
+
+// InflateMessage expands a message of a session with context takeover, or without.
+func InflateMessage(past, message []byte, limit, ratio int) ([]byte, error) {
+	d := deflate{keepIn: past != nil, bitsIn: maxWindowBits, past: past}
+	buf, err := d.inflate(message, limit, ratio)
+	if err != nil {
+		return nil, err
+	}
+	defer bufpool.Put(buf)
+	return bytes.Clone(buf.B), nil
 }
 
 // WatchDeflate gives a WebSocket session that compresses an encoder of its own

@@ -106,6 +106,37 @@ func TestExpand(t *testing.T) {
 	}
 }
 
+func TestMeasure(t *testing.T) {
+	for name, p := range plaintexts() {
+		for level := flate.HuffmanOnly; level <= flate.BestCompression; level++ {
+			data := deflated(t, p, level)
+			if got := inflate.Measure(data, len(p)); got != len(p) {
+				t.Errorf("%s/%d: %d bytes are measured as %d", name, level, len(p), got)
+			}
+			if got := inflate.Measure(append(data, "more"...), len(p)); got != len(p) {
+				t.Errorf("%s/%d: with more behind its end, %d bytes are measured as %d", name, level, len(p), got)
+			}
+			for _, limit := range []int{0, 1, len(p) / 2, len(p) - 1} {
+				if got := inflate.Measure(data, limit); limit < len(p) && (got <= limit || got > min(limit+64<<10, len(p))) {
+					t.Errorf("%s/%d: up to %d of %d bytes, %d are measured", name, level, limit, len(p), got)
+				}
+			}
+			for _, n := range []int{0, 1, len(data) / 3, len(data) - 1} {
+				if got := inflate.Measure(data[:n], len(p)); got > len(p) {
+					t.Errorf("%s/%d: %d bytes are measured as %d when %d of %d have come", name, level, len(p), got, n, len(data))
+				}
+			}
+		}
+	}
+	for name, data := range map[string]string{
+		"reserved block": "\x07", "length of stored": "\x01\x01\x00\x00\x00x", "nothing": "", "a length that there is not": "\x1b\x03",
+	} {
+		if got := inflate.Measure([]byte(data), 1000); got > 0 {
+			t.Errorf("%s: %d bytes", name, got)
+		}
+	}
+}
+
 // What comes before corrupt bytes is handed out, however little room there is.
 func TestErrorsComeLast(t *testing.T) {
 	p := plaintexts()["words"][:8000]
@@ -198,10 +229,30 @@ func FuzzExpand(f *testing.F) {
 		if werr == nil && src.Len() == 0 && len(want) < limit && (err != nil || len(got) != len(want)) {
 			t.Fatalf("%d bytes, %v, want %d", len(got), err, len(want))
 		}
+		if size := inflate.Measure(data, limit); werr == nil && len(want) < limit && size != len(want) {
+			t.Fatalf("%d bytes are measured as %d", len(want), size)
+		} else if size > limit && werr == nil && len(want) < limit || size > limit+64<<10 {
+			t.Fatalf("%d bytes, %v, are measured as %d", len(want), werr, size)
+		}
 		if err == nil && werr != nil && len(got) > len(want) {
 			t.Logf("more than compress/flate: %d bytes, %v, want %d, %v", len(got), err, len(want), werr)
 		}
 	})
+}
+
+func BenchmarkMeasure(b *testing.B) {
+	for _, name := range []string{"words", "zeros"} {
+		p := plaintexts()[name]
+		data := deflated(b, p, flate.BestSpeed)
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(p)))
+			for b.Loop() {
+				if inflate.Measure(data, len(p)) != len(p) {
+					b.Fatal("it is not measured right")
+				}
+			}
+		})
+	}
 }
 
 func BenchmarkExpand(b *testing.B) {
