@@ -88,7 +88,7 @@ func addrOf(a net.Addr) netip.Addr {
 	case *net.UDPAddr:
 		ap = t.AddrPort()
 	default:
-		ap, _ = netip.ParseAddrPort(a.String())
+		ap, _ = netip.ParseAddrPort(textOf(a))
 	}
 	return ap.Addr().Unmap().WithZone("")
 }

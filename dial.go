@@ -80,6 +80,12 @@ func (d *dialer) connect(ctx context.Context) (net.Conn, error) {
 
 // call runs the hook, or net.Dialer with Control. A panic there is its error.
 func (d *dialer) call(ctx context.Context) (nc net.Conn, err error) {
+	defer func() {
+		if err != nil && nc != nil {
+			_ = shut(nc)
+			nc = nil
+		}
+	}()
 	defer foreign(&err)
 	proxy, err := d.proxyFor()
 	if err != nil {
@@ -94,9 +100,7 @@ func (d *dialer) call(ctx context.Context) (nc net.Conn, err error) {
 	case err == nil && nc == nil:
 		err = errors.New("the Dial hook returned neither a conn nor an error")
 	case err == nil && proxy != nil:
-		if err = d.tunnel(ctx, nc, proxy); err != nil {
-			_ = shut(nc)
-		}
+		err = d.tunnel(ctx, nc, proxy)
 	}
 	return nc, err
 }

@@ -65,8 +65,17 @@ func localOf(nc net.Conn) (addr net.Addr) {
 	return nc.LocalAddr()
 }
 
-// nobodys is in no tree of errors, so that all of one is searched for it.
-type nobodys struct{ error }
+// textOf is what an address says; "" if it does not.
+func textOf(a net.Addr) (text string) {
+	defer func() { _ = recover() }()
+	return a.String()
+}
+
+// nobodys is in no tree of errors, so that all of one is searched for it. An Is
+// may ask it what it says.
+type nobodys struct{}
+
+func (nobodys) Error() string { return "getty: nobody's error" }
 
 var errNobodys error = nobodys{}
 

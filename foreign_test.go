@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -101,6 +103,27 @@ func eachPlaceOf(t *testing.T, none error) {
 			})
 		})
 	}
+}
+
+// literal goes by what an error says.
+type literal struct{ text string }
+
+func (e literal) Error() string        { return e.text }
+func (e literal) Is(target error) bool { return target.Error() == e.text }
+
+// An error that looks into those it is compared with stays what it is.
+func TestErrorsThatLookAtOthersAreCauses(t *testing.T) {
+	eachSide(t, func(t *testing.T, open opener) {
+		r := record()
+		why := fmt.Errorf("%w: %w", literal{"full"}, getty.ErrRestart)
+		r.onMessage = func(*session, string) error { return why }
+		_, nc := open(t, spec{events: r})
+		write(t, nc, "message\n")
+		if cause := receive(t, r.closed, "OnClose"); cause != why { //nolint:errorlint // that very error
+			t.Errorf("the cause is %v, of type %T", cause, cause)
+		}
+		nc.Close()
+	})
 }
 
 // deadListener accepts nothing.
@@ -354,6 +377,80 @@ func TestConnsThatPanicAtTheDoor(t *testing.T) {
 		serving.Wait()
 	}
 }
+
+// nowhere is an address, of which a nil pointer is worth nothing.
+type nowhere struct{ place string }
+
+func (a *nowhere) Network() string { return "nowhere" }
+func (a *nowhere) String() string  { return a.place }
+
+// placed has such addresses.
+type placed struct{ net.Conn }
+
+func (placed) RemoteAddr() net.Addr { return (*nowhere)(nil) }
+func (placed) LocalAddr() net.Addr  { return (*nowhere)(nil) }
+
+// TestConnsWithoutAddresses are served, and can be asked about their handshakes.
+func TestConnsWithoutAddresses(t *testing.T) {
+	for name, wrap := range map[string]func(nc net.Conn) net.Conn{
+		"none": func(nc net.Conn) net.Conn { return placeless{&fragileConn{Conn: nc}} },
+		"nil":  func(nc net.Conn) net.Conn { return placed{nc} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, asked := record(), make(chan error, 1)
+			r.onOpen = func(s *session) error {
+				go func() { // where a panic would end the process
+					if u := s.Upgrade(); u == nil || u.Request == nil || u.Request.RemoteAddr != "" {
+						asked <- fmt.Errorf("the handshake is %+v", u)
+						return
+					}
+					asked <- nil
+				}()
+				return receive(t, asked, "answer")
+			}
+			srv, err := getty.NewServer(codec.Line{}, r, getty.Config{MaxSessionsPerAddr: 10})
+			must(t, err)
+			l := &zipOneConn{conns: make(chan net.Conn, 1), closed: make(chan struct{})}
+			one, other := net.Pipe()
+			l.conns <- wrap(one)
+			var serving sync.WaitGroup
+			serving.Go(func() { _ = srv.ServeWebSocket(l, "") })
+			nc := rawEnd(other, "ws", true, "").(*wsRaw)
+			must(t, nc.Handshake())
+			write(t, nc, "message\n")
+			receive(t, r.messages, "message")
+			nc.Close()
+			finish(t, srv)
+			serving.Wait()
+		})
+	}
+}
+
+// TestConnsThatPanicBeforeAProxyAreClosed: what a Dial hook has opened is not lost.
+func TestConnsThatPanicBeforeAProxyAreClosed(t *testing.T) {
+	proxy, err := url.Parse("http://proxy:1")
+	must(t, err)
+	closed := make(chan bool, 1)
+	var cfg getty.ClientConfig
+	cfg.WebSocket.Proxy, cfg.MaxFailures = http.ProxyURL(proxy), 1
+	cfg.Dial = func(context.Context, string, string) (net.Conn, error) {
+		one, other := net.Pipe()
+		go func() {
+			_, _ = io.Copy(io.Discard, other)
+			closed <- true
+		}()
+		return voiceless{one}, nil
+	}
+	if err := pooled(t, "ws://server:1/", echo, cfg).Connect(within(t)); !errors.As(err, new(*getty.PanicError)) {
+		t.Errorf("Connect: %v, want a *PanicError", err)
+	}
+	receive(t, closed, "end of the conn")
+}
+
+// voiceless panics when it is written to.
+type voiceless struct{ net.Conn }
+
+func (voiceless) Write([]byte) (int, error) { panic("Write") }
 
 // TestAcceptOfNothing: neither a conn nor an error is an error.
 func TestAcceptOfNothing(t *testing.T) {

@@ -107,7 +107,7 @@ func (u *udpSocket) serve() error {
 func (u *udpSocket) onPacket(pk packet) {
 	key := udpKey{peer: pk.from, local: pk.local}
 	if pk.other != nil && !pk.from.IsValid() {
-		key.other = pk.other.String()
+		key.other = textOf(pk.other)
 	}
 	u.mu.Lock()
 	p, stopping := u.peers[key], u.stopping

@@ -66,7 +66,7 @@ func (s *Session[M]) Upgrade() *Upgrade {
 		}
 	}
 	if u.Request != nil {
-		u.Request.RemoteAddr = s.RemoteAddr().String()
+		u.Request.RemoteAddr = textOf(s.RemoteAddr())
 	}
 	return u
 }
