@@ -44,6 +44,28 @@ func TestWhoIsRefusedIsReadSlowly(t *testing.T) {
 	})
 }
 
+// TestWhoIsRefusedIsReadSlowlyInLongFrames: a frame that is not whole makes the
+// buffer grow, and reads no longer.
+func TestWhoIsRefusedIsReadSlowlyInLongFrames(t *testing.T) {
+	const size, most = 1 << 20, 9 << 20 // 256 KiB, a frame or two, and 75 times 64 KiB
+	eachWebSocket(t, func(t *testing.T, tr transport) {
+		r := record()
+		r.onMessage = func(*session, string) error { return errTest }
+		srv, url := serve(t, tr, r, getty.Config{CloseTimeout: 1500 * time.Millisecond, MaxMessageSize: size}, nil)
+		nc := asWritten(peer(t, url))
+		write(t, nc, "message\n")
+		frame := []byte(strings.Repeat("x", size))
+		for err := error(nil); err == nil; {
+			_, err = nc.Write(frame)
+		}
+		wantEnd(t, r, errTest)
+		finish(t, srv)
+		if n := srv.Stats().BytesIn; n > most {
+			t.Errorf("%d bytes were read, want %d at most", n, most)
+		}
+	})
+}
+
 // TestWhoIsRefusedAtTheDoorIsReadSlowly: a WebSocket handshake that fails.
 func TestWhoIsRefusedAtTheDoorIsReadSlowly(t *testing.T) {
 	const buffers = 32 << 20 // both kernels'

@@ -14,6 +14,7 @@ type window struct {
 	hint   uint8        // index into readSizes, follows the traffic
 	waited bool         // it was parked: the last read had to wait
 	single bool         // it is to be looked at after each read
+	slowed bool         // no read takes more than slowSize
 
 	headers int // bytes of the last read that were not on the wire; see addRecord
 }
@@ -23,6 +24,8 @@ type window struct {
 // and goes on doing so. In smaller pieces both sides would fall into lockstep,
 // with a system call for each message.
 var readSizes = [...]int{4 << 10, 16 << 10, 64 << 10, 256 << 10, maxBatch}
+
+const slowSize = 64 << 10
 
 // maxBatch is how many bytes are collected, at most, before messages are taken
 // out of them.
@@ -62,8 +65,17 @@ func (in *window) moved() window {
 	return w
 }
 
-// space returns room behind the unused bytes, at least a quarter of the buffer.
+// space returns room for a read behind the unused bytes.
 func (in *window) space() []byte {
+	b := in.room()
+	if in.slowed {
+		b = b[:min(len(b), slowSize)]
+	}
+	return b
+}
+
+// room is all that there is, at least a quarter of the buffer.
+func (in *window) room() []byte {
 	if in.buf == nil {
 		in.buf = bufpool.Get(readSizes[in.hint])
 	}
@@ -126,8 +138,8 @@ func (in *window) park() {
 // slow lets reads be small and few from now on, and holds no more than there is.
 func (in *window) slow() {
 	in.park()
-	in.single = true
-	in.hint = min(in.hint, 2) // 64 KiB
+	in.single, in.slowed = true, true
+	in.hint = min(in.hint, 2) // slowSize
 }
 
 // release gives the buffer back with whatever it holds.
