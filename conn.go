@@ -75,11 +75,13 @@ type connOwner interface {
 	waits()
 	// nothingYet: something has come, but no plaintext.
 	nothingYet()
+	// charge: so many bytes have come for nothing.
+	charge(n int)
 }
 
 // holder is such a conn. held reports whether it, or what lies below it, has a
-// part of a record or piece, and how many bytes have come since there last was
-// plaintext.
+// part of a record or piece, and how many bytes have come that are not in the
+// plaintext yet.
 type holder interface{ held() (part bool, got int) }
 
 // heldBelow is held of what lies below.

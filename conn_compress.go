@@ -26,7 +26,8 @@ type compressConn struct {
 	err     error // of raw or of exp: the reader's last word
 	drained bool  // nothing of src can be expanded without more
 	owner   connOwner
-	got     int // bytes since there last was plaintext
+	got     int // bytes that are not in the plaintext yet
+	barren  int // bytes beyond maxSterile for each of plaintext
 	sum     expansion
 
 	// Owned by the writer.
@@ -36,6 +37,15 @@ type compressConn struct {
 	head  string // of the stream, in front of the first piece
 	ended bool
 }
+
+// What becomes hardly anything still has to be looked at: behind maxBarren bytes
+// that are more than maxSterile for one of plaintext it counts as it comes. A
+// piece may be that long before any of it can be expanded, and a byte that is
+// sent by itself takes up to 13.
+const (
+	maxBarren  = 256 << 10
+	maxSterile = 16
+)
 
 func newCompressConn(raw conn, f *format) *compressConn {
 	c := &compressConn{raw: raw, format: f, head: f.head}
@@ -96,7 +106,7 @@ func (c *compressConn) readPreamble(client bool) (Compression, error) {
 
 func (c *compressConn) read(in *window) error {
 	before := in.len()
-	for c.got = 0; ; {
+	for c.got = c.src.len(); ; {
 		if c.drained && c.err == nil {
 			if c.owner != nil {
 				c.owner.waits()
@@ -110,9 +120,14 @@ func (c *compressConn) read(in *window) error {
 			c.got += c.src.len() - had
 		}
 		c.expand(in, before+maxBatch)
+		if over := c.barren - maxBarren; over > 0 && c.owner != nil {
+			c.barren -= over
+			c.owner.charge(over)
+		}
 		switch {
 		case in.len() > before:
-			return nil // an error comes again
+			c.got = c.src.len() // the rest is in now
+			return nil          // an error comes again
 		case c.err != nil && c.drained:
 			c.exp.rest()
 			c.src.release()
@@ -154,6 +169,7 @@ func (c *compressConn) expand(in *window, full int) {
 		out, used, err := c.exp.expand(in.space(), c.src.bytes())
 		c.src.used(used)
 		taken += used
+		c.barren = max(c.barren+used-maxSterile*out, 0)
 		if out > 0 {
 			in.filled(out)
 		}

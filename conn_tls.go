@@ -61,7 +61,7 @@ func tlsHandshake(raw conn, in window, cfg *tls.Config, client bool) (*tlsConn, 
 
 func (c *tlsConn) read(in *window) error {
 	before := in.len()
-	for c.shim.got = 0; ; {
+	for c.shim.got = c.shim.in.len(); ; {
 		if c.drained {
 			if c.owner != nil {
 				c.owner.waits()
@@ -83,8 +83,8 @@ func (c *tlsConn) read(in *window) error {
 		}
 		switch {
 		case in.len() > before:
-			c.shim.got = 0 // it is in now
-			return nil     // an error is latched by crypto/tls and comes again
+			c.shim.got = c.shim.in.len() // the rest is in now
+			return nil                   // an error is latched by crypto/tls and comes again
 		case !c.drained:
 			c.shim.in.release()
 			return err

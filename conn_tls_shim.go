@@ -19,7 +19,7 @@ type tlsShim struct {
 
 	// Owned by the reader; the handshake's goroutine before it.
 	in     window
-	got    int   // bytes since there last was plaintext
+	got    int   // bytes that are not in the plaintext yet
 	record int   // bytes left of the record that is being handed out
 	err    error // of raw, handed out once in is empty
 

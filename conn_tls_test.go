@@ -22,6 +22,7 @@ type deafOwner struct{}
 func (deafOwner) controlPending() {}
 func (deafOwner) nothingYet()     {}
 func (deafOwner) waits()          {}
+func (deafOwner) charge(int)      {}
 
 // What TLS has to say by itself, such as answers to key updates, is bounded for a
 // peer that does not read it.

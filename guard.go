@@ -46,7 +46,8 @@ type Limits struct {
 
 	// Messages and Bytes bound what is received in one session. What has arrived
 	// together is handled before it is counted, so a burst may be longer by a
-	// batch. Beyond them the session ends with ErrRateLimit, or waits.
+	// batch. Bytes are those that the codec gets, and under Compression also what
+	// becomes next to nothing. Beyond them the session ends with ErrRateLimit, or waits.
 	Messages, Bytes Rate
 	// Throttle lets a session beyond Messages or Bytes wait, unread, until it is
 	// within them again. The peer's sends back up then. False: it ends.

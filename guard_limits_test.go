@@ -262,6 +262,87 @@ func TestMaxExpansion(t *testing.T) {
 	})
 }
 
+// barren is input that becomes nothing, in pieces of so few bytes.
+var barren = map[getty.Compression]string{
+	getty.CompressFlate:  "\x00\x00\x00\xff\xff",
+	getty.CompressSnappy: "\xfe\x01\x00\x00\x00",
+	getty.CompressZstd:   "\x50\x2a\x4d\x18\x00\x00\x00\x00",
+}
+
+// TestBytesThatBecomeNothing: Limits.Bytes holds for them as well.
+func TestBytesThatBecomeNothing(t *testing.T) {
+	const rate = 64 << 10
+	for _, how := range zipPlain {
+		nothing := strings.Repeat(barren[how], 1<<20/len(barren[how]))
+		t.Run(how.String(), func(t *testing.T) {
+			eachStream(t, func(t *testing.T, tr transport) {
+				r := record()
+				cfg := zipConfig(how)
+				cfg.Limits.Bytes = getty.Rate{PerSecond: rate}
+				nc := zipServe(t, tr, r, cfg)
+				write(t, nc, "message\n")
+				receive(t, r.messages, "message")
+				_, _ = io.WriteString(nc.Conn, nothing) // it may be cut off
+				wantEnd(t, r, getty.ErrRateLimit)
+			})
+			inVirtualStream(t, func(t *testing.T, v *virtual) {
+				r := record()
+				cfg := zipConfig(how)
+				cfg.Limits = getty.Limits{Bytes: getty.Rate{PerSecond: rate}, Throttle: true}
+				v.serve(t, r, cfg, nil)
+				nc := zipPeer(t, v.dial(t), how)
+				write(t, nc, "message\n")
+				begin := v.since()
+				go func() {
+					for left, n := nothing, 4<<10; len(left) > 0; left = left[min(n, len(left)):] {
+						_, _ = io.WriteString(nc.Conn, left[:min(n, len(left))])
+					}
+					_, _ = io.WriteString(nc, "message\n")
+				}()
+				receive(t, r.messages, "message")
+				receive(t, r.messages, "message behind nothing")
+				const want = (1<<20 - 256<<10 - rate) / rate * time.Second
+				if took := v.since() - begin; took < want-time.Second || took > want+time.Second {
+					t.Errorf("it took %v, want %v", took, want)
+				}
+				wantOpen(t, r)
+			})
+		})
+	}
+}
+
+// Nothing is charged for what is small: a line that is flushed by itself is longer
+// than it was.
+func TestShortMessagesAreNotBarren(t *testing.T) {
+	for _, how := range zipPlain {
+		t.Run(how.String(), func(t *testing.T) {
+			inVirtualStream(t, func(t *testing.T, v *virtual) {
+				r := record()
+				cfg := zipConfig(how)
+				cfg.Limits.Bytes = getty.Rate{PerSecond: 4 << 10, Burst: 4 << 10}
+				srv := v.serve(t, r, cfg, nil)
+				nc := zipPeer(t, v.dial(t), how)
+				var lines int64
+				for range 60 {
+					for range 1000 {
+						write(t, nc, "\n")
+						lines++
+					}
+					synctest.Wait()
+					for len(r.messages) > 0 {
+						<-r.messages
+					}
+					time.Sleep(time.Second)
+				}
+				wantOpen(t, r)
+				if n := srv.Stats().MessagesIn; n != lines {
+					t.Errorf("%d messages of %d", n, lines)
+				}
+			})
+		})
+	}
+}
+
 // The limit holds for each beginning of a message: what is refused has not been
 // expanded first.
 func TestMaxExpansionOfTheBeginning(t *testing.T) {

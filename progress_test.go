@@ -404,3 +404,30 @@ func TestMinRateOfAPieceInRecords(t *testing.T) {
 		}
 	})
 }
+
+// What of a record or piece has come with the end of the one before it has come.
+func TestMinRateOfBursts(t *testing.T) {
+	const size, burst, pause = 1 << 20, 4000, 4 * time.Second
+	layers(t, func(t *testing.T, v *virtual, how getty.Compression) {
+		r := record()
+		v.serve(t, r, getty.Config{MaxMessageSize: 2 * size, Limits: getty.Limits{MinRate: 100}, Compression: how}, nil)
+		nc, err := v.Dial(t.Context(), "tcp", "server:1")
+		must(t, err)
+		defer nc.Close()
+		all := &gather{Conn: nc}
+		peer := through(t, v, how, all)
+		synctest.Wait()
+		all.keeps = true
+		write(t, peer, noise(size)+"\n")
+		for sent := all.kept; len(sent) > 0; sent = sent[min(burst, len(sent)):] {
+			if _, err = nc.Write(sent[:min(burst, len(sent))]); err != nil {
+				t.Fatalf("%d bytes before the end: %v", len(sent), err)
+			}
+			time.Sleep(pause)
+		}
+		wantOpen(t, r)
+		if got := receive(t, r.messages, "message"); len(got) != size {
+			t.Errorf("the message has %d bytes", len(got))
+		}
+	})
+}

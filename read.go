@@ -54,7 +54,7 @@ func (c *core) readAll() error {
 				return err
 			}
 			if c.lim.peer.MinRate > 0 {
-				c.timers.moved.Store(c.bytesIn.Load())
+				c.progress()
 			}
 		}
 		ready = false
@@ -90,14 +90,29 @@ func (c *core) readCounted() (n int, err error) {
 // nothingYet is for connOwner: the peer is alive.
 func (c *core) nothingYet() { c.touchRead() }
 
+// charge is for connOwner: Limits.Bytes holds for them, too.
+func (c *core) charge(n int) {
+	if c.lim.peer.metered() && c.delivers() {
+		c.timers.meter.seenB -= int64(n)
+		c.timers.meter.count(c)
+		c.phase.Store(uint32(phaseNone))
+	}
+}
+
 // waits is for connOwner: the conn may hold the part of a message.
 func (c *core) waits() {
 	if !c.timesParts() {
 		return
 	}
+	c.notePartial(c.progress(), false)
+}
+
+// progress notes how much has come. It reports whether the conn holds the part of
+// a record or piece.
+func (c *core) progress() (part bool) {
 	part, got := heldBelow(c.conn)
 	c.timers.moved.Store(c.bytesIn.Load() + int64(got))
-	c.notePartial(part, false)
+	return part
 }
 
 // timesParts reports whether there is a limit for parts of messages. Before
