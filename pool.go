@@ -146,11 +146,11 @@ func (p *pool) release(c *core, cause error, again bool) {
 	if errors.Is(cause, ErrRestart) {
 		p.spread()
 	}
-	gaveUp := p.ended(s, cause)
+	why := p.ended(s, cause)
 	p.kick()
 	p.notify()
 	p.mu.Unlock()
-	p.reportGiveUp(gaveUp)
+	p.report(why)
 }
 
 // open counts the sessions in rotation that are not closing. It is called with mu held.

@@ -194,10 +194,10 @@ func (p *pool) dialed(s *slot) {
 func (p *pool) attempted(s *slot, made *core, err error) {
 	p.mu.Lock()
 	p.dialed(s)
-	var gaveUp error
+	var why setback
 	if err != nil {
 		p.rec.dialErrors++
-		gaveUp = p.failed(s.round, err)
+		why = p.failed(s.round, err)
 	}
 	if err != nil && !made.wasOpen() {
 		delete(p.slots, made)
@@ -206,7 +206,7 @@ func (p *pool) attempted(s *slot, made *core, err error) {
 	p.wakeWorker()
 	p.notify()
 	p.mu.Unlock()
-	p.reportGiveUp(gaveUp)
+	p.report(why)
 }
 
 // wasOpen reports whether OnClose is owed to the session.
@@ -220,12 +220,12 @@ func (c *core) wasOpen() bool {
 }
 
 // ended counts the end of a session as a failure unless it was stable. It is
-// called with mu held and returns the error of giving up, if it comes to that.
-func (p *pool) ended(s *slot, cause error) error {
+// called with mu held.
+func (p *pool) ended(s *slot, cause error) setback {
 	if p.stable(s) {
 		p.rec.failures = 0
 		p.rec.lastErr = cause
-		return nil
+		return setback{}
 	}
 	p.forgive()
 	if cause == nil {
@@ -255,31 +255,42 @@ func (p *pool) forgive() {
 	}
 }
 
+// setback is a failure that was counted, to be told when mu is not held: a log
+// handler may ask the client, or send over it.
+type setback struct {
+	failures int // 0: none
+	err      error
+	gaveUp   error // nil: it has not come to that
+}
+
 // failed counts a failure, once for each round and for those that had begun by
 // then: with Spread each slot may be a round of its own. It is called with mu
-// held and returns the error of giving up, if it comes to that.
-func (p *pool) failed(round int, err error) error {
+// held.
+func (p *pool) failed(round int, err error) setback {
 	p.rec.lastErr = err
 	if p.ctx.Err() != nil || round <= p.rec.counted {
-		return nil
+		return setback{}
 	}
 	p.rec.counted = p.rec.round
 	p.rec.failures++
 	p.rec.failedAt = p.ep.now()
-	p.ep.log.Warn("getty: connecting failed", "failures", p.rec.failures, "error", err)
-	if limit := p.cfg.MaxFailures; limit == 0 || p.rec.failures < limit || p.rec.gaveUp != nil {
-		return nil
+	why := setback{failures: p.rec.failures, err: err}
+	if limit := p.cfg.MaxFailures; limit > 0 && p.rec.failures >= limit && p.rec.gaveUp == nil {
+		why.gaveUp = fmt.Errorf("%w: %d consecutive failures: %w", ErrGaveUp, p.rec.failures, err)
+		p.rec.gaveUp = why.gaveUp
 	}
-	p.rec.gaveUp = fmt.Errorf("%w: %d consecutive failures: %w", ErrGaveUp, p.rec.failures, err)
-	return p.rec.gaveUp
+	return why
 }
 
-func (p *pool) reportGiveUp(err error) {
-	if err == nil {
+func (p *pool) report(why setback) {
+	if why.failures > 0 {
+		p.ep.log.Warn("getty: connecting failed", "failures", why.failures, "error", why.err)
+	}
+	if why.gaveUp == nil {
 		return
 	}
-	p.ep.log.Error("getty: giving up", "error", err)
+	p.ep.log.Error("getty: giving up", "error", why.gaveUp)
 	if hook := p.cfg.OnGiveUp; hook != nil {
-		p.ep.hook("OnGiveUp", func() { hook(err) })
+		p.ep.hook("OnGiveUp", func() { hook(why.gaveUp) })
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"runtime"
 	"strings"
@@ -409,6 +410,50 @@ func testHooks(t *testing.T, hook func(c *getty.Client[string])) {
 	if took := time.Since(start); took != 0 {
 		t.Fatalf("the end took %v", took)
 	}
+}
+
+// asking is a log handler that asks the client that it is told about.
+type asking struct {
+	slog.Handler
+	ask  func()
+	told *atomic.Int64
+}
+
+func (h asking) Handle(context.Context, slog.Record) error {
+	h.told.Add(1)
+	h.ask()
+	return nil
+}
+
+// A log handler may do with the client what it likes: it ships its records over
+// it, perhaps.
+func TestLogsOfAClient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var c *getty.Client[string]
+		var told atomic.Int64
+		ask := func() {
+			_, _ = c.State(), c.Stats()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+			defer cancel()
+			_ = c.Send(ctx, "failed")
+		}
+		sv := dialing(answerEOF)
+		c = pooled(t, "tcp://service:1", record(), getty.ClientConfig{
+			Config:   getty.Config{Logger: slog.New(asking{slog.NewTextHandler(io.Discard, nil), ask, &told})},
+			PoolSize: 2, MaxFailures: 3, Dial: sv.dial,
+		})
+		for range 2 {
+			_ = c.Connect(t.Context())
+			time.Sleep(time.Hour)
+			if st := c.State(); !st.GaveUp || st.Failures != 3 {
+				t.Fatalf("the pool is %+v", st)
+			}
+		}
+		if told.Load() < 6 {
+			t.Errorf("%d records were logged", told.Load())
+		}
+		must(t, c.Shutdown(t.Context()))
+	})
 }
 
 // D20: whatever the client waits for, Close and Shutdown end it at once.
