@@ -333,6 +333,69 @@ func (b *blind) Enabled(context.Context, slog.Level) bool { return true }
 func (b *blind) WithAttrs([]slog.Attr) slog.Handler       { return b }
 func (b *blind) WithGroup(string) slog.Handler            { return b }
 
+// leaver is an observer that ends the goroutines it is called on.
+type leaver struct{ calls atomic.Int32 }
+
+func (l *leaver) SessionOpened(getty.SessionInfo)                            {}
+func (l *leaver) SessionClosed(getty.SessionInfo, getty.SessionStats, error) { l.leave() }
+func (l *leaver) ConnFailed(string, net.Addr, error)                         { l.leave() }
+
+func (l *leaver) leave() {
+	l.calls.Add(1)
+	runtime.Goexit()
+}
+
+// TestObserverThatExitsLeaksNothing, though it must not: neither a conn, nor a
+// place in a pool, nor the end of Shutdown.
+func TestObserverThatExitsLeaksNothing(t *testing.T) {
+	eachStream(t, func(t *testing.T, tr transport) {
+		t.Run("refused", func(t *testing.T) {
+			l := new(leaver)
+			srv, url := serve(t, tr, echo, getty.Config{Observer: l, MaxSessions: 1}, func(srv *getty.Server[string]) {
+				srv.Farewell = func(s *session) { _ = s.Close() }
+			})
+			nc := peer(t, url)
+			ask(t, nc, "one")
+			refused, err := rawDial(url)
+			must(t, err)
+			_, _ = io.Copy(io.Discard, refused)
+			refused.Close()
+			nc.Close()
+			must(t, srv.Shutdown(within(t)))
+			if n := l.calls.Load(); n != 2 {
+				t.Errorf("the observer was told %d times, want of a refused and a closed one", n)
+			}
+		})
+		t.Run("abandoned", func(t *testing.T) {
+			l := new(leaver)
+			srv, url := serve(t, tr, echo, getty.Config{Observer: l}, func(srv *getty.Server[string]) {
+				srv.Configure = func(*session, *setup) error { return errTest }
+			})
+			nc := peer(t, url)
+			_, _ = io.Copy(io.Discard, nc)
+			nc.Close()
+			must(t, srv.Shutdown(within(t)))
+			if n := l.calls.Load(); n != 1 {
+				t.Errorf("the observer was told %d times, want of one that failed", n)
+			}
+		})
+		t.Run("pool", func(t *testing.T) {
+			_, url := serve(t, tr, echo, getty.Config{}, nil)
+			l, r := new(leaver), record()
+			c := pooled(t, url, r, getty.ClientConfig{Config: getty.Config{Observer: l}})
+			for range 3 {
+				must(t, c.Connect(within(t)))
+				must(t, receive(t, r.opened, "OnOpen").Close())
+				receive(t, r.closed, "OnClose")
+			}
+			must(t, c.Shutdown(within(t)))
+			if n := l.calls.Load(); n < 3 {
+				t.Errorf("the observer was told %d times", n)
+			}
+		})
+	})
+}
+
 // TestG4FailingObserverEndsNothing: a panic of it, or of a log handler, ended the
 // process.
 func TestG4FailingObserverEndsNothing(t *testing.T) {

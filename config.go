@@ -68,7 +68,8 @@ type Config struct {
 	DrainTimeout time.Duration
 
 	// DrainDelay is how long a server goes on accepting after Shutdown was called
-	// and Ready is false, for load balancers to take notice. 0: not at all.
+	// and Ready is false, for load balancers to take notice. A Shutdown whose
+	// context ends, and Close, end it. 0: not at all.
 	// Range: 1 ms and more.
 	DrainDelay time.Duration
 	// GracePeriod is how long sessions of a server go on after its Farewell.

@@ -150,8 +150,8 @@ func (ep *endpoint) abandoned(c *core, err error) {
 	ep.remove(c)
 	ep.totals.Failed++
 	ep.mu.Unlock()
+	defer ep.g.done() // a hook may call runtime.Goexit
 	ep.failed(c.kind, c.remoteAddr(), err)
-	ep.g.done()
 }
 
 // lost is failed for what has not entered, and was not refused.
@@ -206,10 +206,12 @@ func (ep *endpoint) leaving(c *core) {
 func (ep *endpoint) left(c *core, cause error) {
 	defer ep.g.done() // a hook may call runtime.Goexit
 	ep.count(c, CauseKind(cause))
+	defer func() {
+		if ep.onLeft != nil {
+			ep.onLeft(c, cause)
+		}
+	}()
 	ep.tellClosed(c, cause)
-	if ep.onLeft != nil {
-		ep.onLeft(c, cause)
-	}
 }
 
 func (ep *endpoint) tellClosed(c *core, cause error) {

@@ -53,6 +53,39 @@ func TestShutdownFailsReadinessFirst(t *testing.T) {
 	})
 }
 
+// A second Shutdown, as beside a ListenAndServe whose context has ended, ends the
+// delay only with its own context.
+func TestShutdownTwiceKeepsTheDelay(t *testing.T) {
+	for name, patience := range map[string]time.Duration{"patient": time.Hour, "hasty": time.Second} {
+		t.Run(name, func(t *testing.T) {
+			inVirtualTime(t, func(t *testing.T, v *virtual) {
+				const delay = 5 * time.Second
+				srv := v.serve(t, record(), getty.Config{DrainDelay: delay}, nil)
+				begin, down := v.since(), make(chan error, 2)
+				go func() { down <- srv.Shutdown(t.Context()) }()
+				time.Sleep(time.Second)
+				go func() {
+					ctx, cancel := context.WithTimeout(t.Context(), patience)
+					defer cancel()
+					down <- srv.Shutdown(ctx)
+				}()
+				want := begin + min(delay, time.Second+patience)
+				time.Sleep(want - v.since() - time.Millisecond)
+				synctest.Wait()
+				nc, err := v.Dial(t.Context(), "tcp", "server:1")
+				must(t, err)
+				must(t, nc.Close())
+				time.Sleep(2 * time.Millisecond)
+				synctest.Wait()
+				if _, err := v.Dial(t.Context(), "tcp", "server:1"); err == nil {
+					t.Error("it accepts after the delay")
+				}
+				_, _ = <-down, <-down
+			})
+		})
+	}
+}
+
 func TestCloseEndsTheDelay(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T, v *virtual) {
 		srv := v.serve(t, record(), getty.Config{DrainDelay: time.Hour}, nil)

@@ -130,6 +130,42 @@ func TestPrefacesEndWithTheServer(t *testing.T) {
 	}
 }
 
+// One that is silent takes nothing of the time for closing.
+func TestPrefacesLeaveTimeToClose(t *testing.T) {
+	const deadline = time.Second
+	inVirtualTime(t, func(t *testing.T, v *virtual) {
+		r, silent := record(), false
+		v.wrap = func(nc net.Conn) net.Conn {
+			if silent {
+				return prefaced{nc, silence}
+			}
+			return nc
+		}
+		srv := waving(v, t, r, getty.Config{HandshakeTimeout: time.Hour}, func(s *session) { _ = s.Send("bye") })
+		nc := v.dial(t)
+		tp := v.tape(nc)
+		silent = true
+		other, err := v.Dial(t.Context(), "tcp", "server:1")
+		must(t, err)
+		defer other.Close()
+		synctest.Wait()
+		begin := v.since()
+		time.AfterFunc(deadline/2+time.Millisecond, func() { _ = nc.Close() }) // it has heard that it is over
+		ctx, cancel := context.WithTimeout(t.Context(), deadline)
+		defer cancel()
+		if err := srv.Shutdown(ctx); err != nil {
+			t.Errorf("Shutdown: %v", err)
+		}
+		if took := v.since() - begin; took < deadline/2 || took >= deadline {
+			t.Errorf("it took %v", took)
+		}
+		if got := tp.text(); got != "bye\n" {
+			t.Errorf("the peer got %q", got)
+		}
+		wantCause(t, receive(t, r.closed, "OnClose"), getty.ErrShutdown)
+	})
+}
+
 // One that does not return is named.
 func TestShutdownNamesPrefaces(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T, v *virtual) {

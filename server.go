@@ -11,6 +11,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Server accepts sessions on any number of listeners of any transports, all
@@ -39,6 +40,7 @@ type Server[M any] struct {
 	mu        sync.Mutex
 	listeners map[*net.Listener]bool // a listener itself may be no map key
 	told      map[*core]bool         // Farewell has been called; nil before Shutdown
+	stopAt    time.Duration          // the end of DrainDelay; 0 before Shutdown
 	addrs     []net.Addr
 	urls      []string
 }
@@ -225,14 +227,17 @@ func (s *Server[M]) admit(nc net.Conn, t *target, cfg *tls.Config) {
 func (s *Server[M]) enters(ss *Session[M], nc net.Conn) bool {
 	err := ErrGoexit // unless Preface returns
 	defer func() {
-		if err != nil {
-			s.ep.failed(ss.kind, ss.remoteAddr(), err)
-		}
 		s.accepting.done()
 		if err != nil {
 			// Accepted and closed: the peer learns at once that there is no room.
 			ss.in.release()
 			_ = shut(nc)
+		}
+	}()
+	// Before that, and by itself: a hook may call runtime.Goexit.
+	defer func() {
+		if err != nil {
+			s.ep.failed(ss.kind, ss.remoteAddr(), err)
 		}
 	}()
 	if err = ss.accept(nc); err == nil {

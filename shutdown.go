@@ -32,17 +32,30 @@ func (s *Server[M]) Shutdown(ctx context.Context) error {
 
 // leave is what comes before the sessions are closed.
 func (s *Server[M]) leave(ctx context.Context) {
-	if !s.leaving.Swap(true) && s.ep.cfg.DrainDelay > 0 {
-		delay, cancel := context.WithTimeout(ctx, s.ep.cfg.DrainDelay)
-		select {
-		case <-delay.Done():
-		case <-s.ep.quit:
-		}
-		cancel()
-	}
+	s.leaving.Store(true)
+	s.delay(ctx)
 	s.stopListening()
 	s.bidFarewell(ctx)
 	s.ep.refuse()
+}
+
+// delay waits until DrainDelay has passed since the first Shutdown.
+func (s *Server[M]) delay(ctx context.Context) {
+	if s.ep.cfg.DrainDelay == 0 {
+		return
+	}
+	s.mu.Lock()
+	if s.stopAt == 0 {
+		s.stopAt = s.ep.now() + s.ep.cfg.DrainDelay
+	}
+	left := s.stopAt - s.ep.now()
+	s.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, left)
+	defer cancel()
+	select {
+	case <-ctx.Done():
+	case <-s.ep.quit:
+	}
 }
 
 // Close stops listening and cuts every session with the cause ErrShutdown,
@@ -74,7 +87,14 @@ func (s *Server[M]) bidFarewell(ctx context.Context) {
 	if s.Farewell == nil {
 		return
 	}
-	accepted, cancel := context.WithTimeout(ctx, acceptedTime)
+	patience := acceptedTime
+	if end, ok := ctx.Deadline(); ok {
+		left := time.Until(end)
+		half, cancel := context.WithTimeout(ctx, left/2)
+		defer cancel()
+		ctx, patience = half, min(patience, left/4)
+	}
+	accepted, cancel := context.WithTimeout(ctx, patience)
 	_ = s.accepting.wait(accepted)
 	cancel()
 	s.ep.endPrefaces()
@@ -86,11 +106,7 @@ func (s *Server[M]) bidFarewell(ctx context.Context) {
 	for _, c := range s.ep.snapshot(false) {
 		s.tell(c)
 	}
-	period := s.ep.cfg.GracePeriod
-	if end, ok := ctx.Deadline(); ok {
-		period = min(period, time.Until(end)/2)
-	}
-	grace, cancel := context.WithTimeout(ctx, period)
+	grace, cancel := context.WithTimeout(ctx, s.ep.cfg.GracePeriod)
 	defer cancel()
 	_ = s.ep.g.wait(grace)
 }
@@ -124,9 +140,7 @@ func (s *Server[M]) tell(c *core) {
 
 // shutdown drains every session, and cuts those that are left when ctx ends.
 func (ep *endpoint) shutdown(ctx context.Context) error {
-	for _, c := range ep.snapshot(true) {
-		c.closeWith(ErrShutdown)
-	}
+	ep.forEach(func(c *core) { c.closeWith(ErrShutdown) })
 	err := ep.g.wait(ctx)
 	if err == nil && ep.pool != nil {
 		err = ep.pool.g.wait(ctx)
@@ -139,9 +153,18 @@ func (ep *endpoint) shutdown(ctx context.Context) error {
 	return fmt.Errorf("getty: shutdown: %s: %w", busy, context.Cause(ctx))
 }
 
-func (ep *endpoint) cutAll() {
+func (ep *endpoint) cutAll() { ep.forEach(func(c *core) { c.cut(ErrShutdown) }) }
+
+// forEach does something with each session that needs its lock. It does not wait
+// for a codec's Append, under which that is held.
+func (ep *endpoint) forEach(do func(c *core)) {
 	for _, c := range ep.snapshot(true) {
-		c.cut(ErrShutdown)
+		if c.mu.TryLock() {
+			c.mu.Unlock()
+			do(c)
+		} else {
+			ep.g.spawn(func() { do(c) })
+		}
 	}
 }
 
@@ -152,11 +175,15 @@ func (ep *endpoint) busy() string {
 	cs := ep.snapshot(true)
 	for _, c := range cs {
 		p := phase(c.phase.Load()).String()
-		c.mu.Lock()
-		if p == phaseNone.String() && c.timers != nil && c.timers.inCron.Load() {
+		switch free := c.mu.TryLock(); {
+		case !free:
+			p = "Append"
+		case p == phaseNone.String() && c.timers != nil && c.timers.inCron.Load():
 			p = "OnCron"
+			fallthrough
+		default:
+			c.mu.Unlock()
 		}
-		c.mu.Unlock()
 		if p != phaseNone.String() && len(names) < most {
 			names = append(names, fmt.Sprintf("session %d is in %s", c.id, p))
 		}

@@ -102,6 +102,45 @@ func TestG2ShutdownInsideACallback(t *testing.T) {
 	}
 }
 
+// TestG2ShutdownOfABusyCodec: an Append that waits holds up its session, and
+// nothing else. Shutdown names it when its context ends.
+func TestG2ShutdownOfABusyCodec(t *testing.T) {
+	eachTransport(t, func(t *testing.T, tr transport) {
+		leave, entered := newGate(t), make(chan struct{}, 1)
+		r := record()
+		srv, url := serve(t, tr, r, getty.Config{}, func(srv *getty.Server[string]) {
+			srv.Configure = with(&hooked{onAppend: func(string) error {
+				entered <- struct{}{}
+				leave.wait()
+				return nil
+			}})
+		})
+		write(t, peer(t, url), "busy\n")
+		s, sent := receive(t, r.opened, "OnOpen"), make(chan error, 1)
+		go func() { sent <- s.Send("message") }()
+		receive(t, entered, "Append")
+
+		stats := make(chan getty.Stats, 1)
+		go func() { stats <- srv.Stats() }() // it waits for the session's lock
+		write(t, peer(t, url), "idle\n")
+		idle := receive(t, r.opened, "OnOpen beside it")
+		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+		defer cancel()
+		if err := srv.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "Append") {
+			t.Errorf("Shutdown: %v", err)
+		}
+		wantCause(t, receive(t, r.closed, "OnClose of the idle one"), getty.ErrShutdown)
+		if idle.Context().Err() == nil {
+			t.Error("the idle one is not closed")
+		}
+		must(t, srv.Close())
+		leave.open()
+		receive(t, sent, "return of Send")
+		finish(t, srv)
+		receive(t, stats, "Stats")
+	})
+}
+
 // TestG2ShutdownOfBusyWorkers names a callback that runs on a worker, and
 // those that wait for it are gone with it.
 func TestG2ShutdownOfBusyWorkers(t *testing.T) {

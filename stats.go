@@ -89,17 +89,8 @@ func (st *Stats) refused(n int64, why error) {
 
 // stats takes the endpoint's snapshot.
 func (ep *endpoint) stats() Stats {
-	ep.mu.Lock()
-	defer ep.mu.Unlock()
-	st := ep.totals
-	st.UDP.add(ep.udp.count.stats())
-	st.Causes, st.Refusals = maps.Clone(ep.causes), maps.Clone(ep.refusals)
-	st.refused(ep.udp.denied.Load(), ErrDenied)
-	st.refused(st.UDP.Refused, ErrTooManySessions)
-	st.Opened = ep.opened.Load()
-	st.AcceptErrors = ep.acceptErrors.Load()
-	st.Opening = len(ep.prefacing)
-	for c, listed := range ep.sessions {
+	st, sessions := ep.endpointStats()
+	for c, listed := range sessions { // some may be waiting for their codec's Append
 		s := c.stats()
 		st.add(s)
 		st.Pending += int64(s.Pending)
@@ -112,6 +103,21 @@ func (ep *endpoint) stats() Stats {
 	return st
 }
 
+// endpointStats is what there is to know without the sessions that it returns.
+func (ep *endpoint) endpointStats() (Stats, map[*core]bool) {
+	ep.mu.Lock()
+	defer ep.mu.Unlock()
+	st := ep.totals
+	st.UDP.add(ep.udp.count.stats())
+	st.Causes, st.Refusals = maps.Clone(ep.causes), maps.Clone(ep.refusals)
+	st.refused(ep.udp.denied.Load(), ErrDenied)
+	st.refused(st.UDP.Refused, ErrTooManySessions)
+	st.Opened = ep.opened.Load()
+	st.AcceptErrors = ep.acceptErrors.Load()
+	st.Opening = len(ep.prefacing)
+	return st, maps.Clone(ep.sessions)
+}
+
 // SessionInfo says which session an Observer is told about.
 type SessionInfo struct {
 	ID            uint64
@@ -122,7 +128,7 @@ type SessionInfo struct {
 
 // Observer is told about the life of sessions, for exporters and audit logs;
 // rates come from Stats. Its methods are called on the sessions' goroutines,
-// must not block and must not call back into getty. A panic in one is logged.
+// must not block, call back into getty or runtime.Goexit. A panic in one is logged.
 type Observer interface {
 	// SessionOpened comes after OnOpen has succeeded.
 	SessionOpened(info SessionInfo)
