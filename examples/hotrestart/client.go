@@ -6,6 +6,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"github.com/getty-net/getty"
@@ -64,8 +65,8 @@ func (c *caller) send(ctx context.Context, line string) error {
 		w.mu.Lock()
 		w.waiting--
 		w.mu.Unlock()
-		if !getty.SafeToRetry(err) || ctx.Err() != nil {
-			return err
+		if !getty.SafeToRetry(err) || ctx.Err() != nil || errors.Is(err, codec.ErrBadMessage) {
+			return err // it would be the same on any session
 		}
 	}
 }

@@ -67,6 +67,16 @@ type program struct {
 // ends.
 func start(t *testing.T, cmd *exec.Cmd) *program {
 	t.Helper()
+	p := launch(t, cmd)
+	for _, addr := range p.addrs {
+		p.probes = append(p.probes, newProbe(t, addr))
+	}
+	return p
+}
+
+// launch runs the example, and waits until it listens.
+func launch(t *testing.T, cmd *exec.Cmd) *program {
+	t.Helper()
 	pidFile := filepath.Join(t.TempDir(), "pid")
 	cmd.Args = append(cmd.Args, "-pidfile", pidFile)
 	r, w, err := os.Pipe() // not StdoutPipe: successors write to it, too
@@ -85,9 +95,6 @@ func start(t *testing.T, cmd *exec.Cmd) *program {
 		}
 	})
 	p.next()
-	for _, addr := range p.addrs {
-		p.probes = append(p.probes, newProbe(t, addr))
-	}
 	return p
 }
 
@@ -338,4 +345,72 @@ func TestASuccessorThatFailsChangesNothing(t *testing.T) {
 	}
 	p.untilProbed()
 	l.settle(t)
+}
+
+// visit connects, and has a line answered.
+func visit(t *testing.T, addr string) (nc net.Conn, ask func(line string)) {
+	t.Helper()
+	nc, err := net.DialTimeout("tcp", addr, limit)
+	must(t, err)
+	t.Cleanup(func() { _ = nc.Close() })
+	must(t, nc.SetDeadline(time.Now().Add(limit)))
+	answers := bufio.NewScanner(nc)
+	ask = func(line string) {
+		t.Helper()
+		_, err := io.WriteString(nc, line+"\n")
+		must(t, err)
+		for answers.Scan() {
+			if answers.Text() == line {
+				return
+			}
+			t.Logf("it says %q", answers.Text())
+		}
+		t.Fatalf("no answer to %q: %v", line, answers.Err())
+	}
+	ask("hello")
+	return nc, ask
+}
+
+// A process that ends for good refuses connects while it drains: one that it took
+// and never served would lose what is sent over it.
+func TestTheEndRefusesConnects(t *testing.T) {
+	p := launch(t, exec.Command(bin, "-listen", "127.0.0.1:0"))
+	nc, ask := visit(t, p.addrs[0])
+	must(t, syscall.Kill(p.pid, syscall.SIGTERM))
+	for {
+		other, err := net.DialTimeout("tcp", p.addrs[0], limit)
+		if err != nil {
+			break
+		}
+		other.Close()
+		time.Sleep(time.Millisecond)
+	}
+	ask("still here") // so it drains
+	must(t, nc.Close())
+}
+
+// The end is not put off by a successor that is to start, nor is that left behind.
+func TestTheEndInterruptsAnUpgrade(t *testing.T) {
+	p := launch(t, exec.Command(bin, "-listen", "127.0.0.1:0"))
+	nc, ask := visit(t, p.addrs[0])
+	p.upgrade() // the first process drains as long as it is visited
+	must(t, syscall.Kill(p.pid, syscall.SIGHUP))
+	must(t, syscall.Kill(p.pid, syscall.SIGTERM))
+	for end := time.Now().Add(limit); ; time.Sleep(time.Millisecond) {
+		if err := syscall.Kill(p.pid, 0); err != nil {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("the second process does not end")
+		}
+	}
+	ask("still here")
+	must(t, nc.Close())
+	must(t, p.r.SetReadDeadline(time.Now().Add(limit)))
+	for p.out.Scan() {
+		t.Log(p.out.Text())
+		if strings.Contains(p.out.Text(), "is listening") {
+			t.Error("a successor has started")
+		}
+	}
 }

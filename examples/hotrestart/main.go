@@ -49,8 +49,9 @@ func main() {
 }
 
 func run(addresses []string, pidFile string) error {
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, os.Interrupt)
+	replace, end := make(chan os.Signal, 1), make(chan os.Signal, 1)
+	signal.Notify(replace, syscall.SIGHUP)
+	signal.Notify(end, syscall.SIGTERM, os.Interrupt)
 	upgrader, err := tableflip.New(tableflip.Options{PIDFile: pidFile})
 	if err != nil {
 		return err
@@ -78,24 +79,38 @@ func run(addresses []string, pidFile string) error {
 		at = append(at, l.Addr().String())
 	}
 	fmt.Println("process", os.Getpid(), "is listening on", strings.Join(at, ","))
-	failed := await(signals, upgrader, served)
+	failed := await(replace, end, upgrader, served)
+	// Without a successor its copies of the listeners are closed, too: they would
+	// take connections that nobody accepts any more.
+	upgrader.Stop()
+	<-upgrader.Exit()
 	ctx, cancel := context.WithTimeout(context.Background(), getty.DefaultDrainTimeout)
 	defer cancel()
 	return errors.Join(failed, srv.Shutdown(ctx))
 }
 
-// await returns when a successor is ready, or the server is to end. The error is
-// that of a listener.
-func await(signals <-chan os.Signal, upgrader *tableflip.Upgrader, served <-chan error) error {
+// await returns when a successor is ready, or the server is to end, also while a
+// successor starts. The error is that of a listener.
+func await(replace, end <-chan os.Signal, upgrader *tableflip.Upgrader, served <-chan error) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	upgrading, failed := false, make(chan error, 1)
 	for {
+		wanted := replace
+		if upgrading {
+			wanted = nil // it waits for the end of this one
+		}
 		select {
-		case sig := <-signals:
-			if sig != syscall.SIGHUP {
-				return nil
-			}
-			if err := upgrade(upgrader); err != nil {
+		case <-wanted:
+			upgrading = true
+			go func() { failed <- upgrade(ctx, upgrader) }()
+		case err := <-failed:
+			upgrading = false
+			if err != nil {
 				log.Print("no successor: ", err) // so this one goes on
 			}
+		case <-end:
+			return nil
 		case <-upgrader.Exit():
 			return nil
 		case err := <-served:
@@ -110,8 +125,8 @@ func await(signals <-chan os.Signal, upgrader *tableflip.Upgrader, served <-chan
 const stillThere = "parent hasn't exited"
 
 // upgrade starts a successor, once the predecessor has drained.
-func upgrade(upgrader *tableflip.Upgrader) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*getty.DefaultDrainTimeout)
+func upgrade(ctx context.Context, upgrader *tableflip.Upgrader) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*getty.DefaultDrainTimeout)
 	defer cancel()
 	if err := upgrader.WaitForParent(ctx); err != nil {
 		return err
