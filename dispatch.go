@@ -122,12 +122,15 @@ func (s *Session[M]) unit(unit []byte, follows bool, messages *int) error {
 // emptyUnit has a unit of 0 bytes handled if that is a message to the codec.
 func (s *Session[M]) emptyUnit(follows bool, messages *int) (bad, err error) {
 	ed, ok := s.codec.(EmptyDecoder[M])
-	if !ok {
+	if !ok || !s.delivers() { // it may have waited for a worker
 		return nil, nil
 	}
 	msg, derr := ed.DecodeEmpty()
-	if derr != nil {
+	switch {
+	case derr != nil:
 		return undecoded(0, 0, s.lim.maxMessage, derr), nil
+	case !s.delivers(): // closed while it was decoded
+		return nil, nil
 	}
 	s.counted(messages, follows)
 	return nil, s.events.OnMessage(s, msg)

@@ -10,6 +10,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/getty-net/getty"
 	"github.com/getty-net/getty/codec"
@@ -444,5 +445,40 @@ func TestWebSocketSlowBytes(t *testing.T) {
 		}
 		wantFrames(t, w, []ruleFrame{text(message)})
 		must(t, w.Close())
+	})
+}
+
+// emptyLines takes an empty message for one.
+type emptyLines struct{ codec.Line }
+
+func (emptyLines) DecodeEmpty() (string, error) { return "nothing", nil }
+
+// An empty message that waits for a worker is not delivered after Close.
+func TestNothingIsDeliveredAfterCloseThoughEmpty(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, v *virtual) {
+		if !v.ws {
+			t.Skip("streams have no empty messages")
+		}
+		r, leave := record(), newGate(t)
+		r.onMessage = func(_ *session, m string) error {
+			if m == "busy" {
+				leave.wait()
+			}
+			return nil
+		}
+		v.serve(t, r, getty.Config{Workers: 1}, with(emptyLines{}))
+		write(t, v.dial(t), "busy\n")
+		receive(t, r.opened, "OnOpen")
+		nc := v.dial(t).(*wsRaw)
+		s := receive(t, r.opened, "OnOpen")
+		_, err := nc.Conn.Write(binaryFrame("").bytes(true))
+		must(t, err)
+		synctest.Wait() // it waits for the worker
+		must(t, s.Close())
+		leave.open()
+		synctest.Wait()
+		if got := receive(t, r.messages, "message"); got != "busy" || len(r.messages) > 0 {
+			t.Errorf("the first of %d messages is %q", 1+len(r.messages), got)
+		}
 	})
 }
