@@ -72,7 +72,8 @@ const (
 // inflate expands a message into a buffer that is the caller's. It stops as
 // soon as that is longer than limit, or than what has been read of the message
 // may become, see MaxExpansion; and where a message swells, as soon as it is
-// clear that it will be.
+// clear that it will be. Behind a block that is a last one more may follow (RFC
+// 7692, section 7.2.1), but not so many that beginning anew is all there is to do.
 func (d *deflate) inflate(message []byte, limit, ratio int) (*bufpool.Buf, error) {
 	sum := expansion{ratio: int64(ratio)}
 	packed := bufpool.Get(len(message) + len(readTail))
@@ -86,7 +87,7 @@ func (d *deflate) inflate(message []byte, limit, ratio int) (*bufpool.Buf, error
 		return nil, fmt.Errorf("getty: inflate: %w", err)
 	}
 	buf := bufpool.Get(min(4*len(message), sum.room(len(message)), limit) + 1)
-	for measured := false; ; {
+	for measured, ends := false, 0; ; {
 		if len(buf.B) == cap(buf.B) {
 			buf = grown(buf, limit)
 		}
@@ -105,14 +106,28 @@ func (d *deflate) inflate(message []byte, limit, ratio int) (*bufpool.Buf, error
 		case size > most:
 			bufpool.Put(buf)
 			return nil, fmt.Errorf("%w: expands to more than %d bytes", ErrMessageTooLong, most)
-		case err == io.EOF:
+		case err == io.EOF && u.src.Len() <= len(readTail):
 			d.remember(buf.B)
 			return buf, nil
+		case err == io.EOF && ends < 16+read/256:
+			ends++
+			_ = u.r.(flate.Resetter).Reset(&u.src, d.history(buf.B)) // it has no error
+		case err == io.EOF:
+			bufpool.Put(buf)
+			return nil, violation("compressed data has %d ends in %d bytes", ends, read)
 		case err != nil:
 			bufpool.Put(buf)
 			return nil, violation("compressed data is corrupt: %v", err)
 		}
 	}
+}
+
+// history is what may be referred to behind the beginning of a message.
+func (d *deflate) history(message []byte) []byte {
+	if over := len(message) - 1<<maxWindowBits; over >= 0 {
+		return message[over:]
+	}
+	return append(bytes.Clone(d.past), message...)
 }
 
 // grown moves the bytes of a full buffer to one of twice the size.

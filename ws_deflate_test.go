@@ -208,6 +208,35 @@ func TestMessagesThatSwellAreNotMade(t *testing.T) {
 	}
 }
 
+// A message may have several streams, one behind the other, that refer to what is
+// before them; what is behind the last one is not DEFLATE.
+func TestStreamsInOneMessage(t *testing.T) {
+	const hello = "\xf3\x48\xcd\xc9\xc9\x07\x00" // RFC 7692, section 7.2.3.4
+	again := func(n int) string { return strings.Repeat("Hello", n) }
+	var dict bytes.Buffer
+	w, err := flate.NewWriterDict(&dict, flate.BestCompression, []byte("Hello, youHello"))
+	must(t, err)
+	_, _ = io.WriteString(w, "Hello, you, Hello, you")
+	must(t, w.Close())
+	for _, tt := range []struct {
+		name, past, data, want string
+		err                    error
+	}{
+		{"one", "", hello + "\x00", "Hello", nil},
+		{"one, unfinished", "", hello, "Hello", nil},
+		{"two", "", hello + hello + "\x00", again(2), nil},
+		{"sixteen", "", strings.Repeat(hello, 16) + "\x00", again(16), nil},
+		{"with history", "Hello, you", hello + dict.String() + "\x00", "HelloHello, you, Hello, you", nil},
+		{"garbage behind", "", hello + "garbage, and enough of it", "", getty.ErrProtocol},
+		{"too many", "", strings.Repeat(hello, 2000) + "\x00", "", getty.ErrProtocol},
+	} {
+		got, err := getty.InflateMessage([]byte(tt.past), []byte(tt.data), 1<<20, 0)
+		if !errors.Is(err, tt.err) || string(got) != tt.want {
+			t.Errorf("%s: %q, %v, want %q, %v", tt.name, got, err, tt.want, tt.err)
+		}
+	}
+}
+
 // One that is not too long arrives, whether it refers to messages before it or not.
 func TestMessagesThatSwellArrive(t *testing.T) {
 	past := []byte(strings.Repeat("what was said before. ", 100))

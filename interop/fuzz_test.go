@@ -395,6 +395,15 @@ func FuzzFramesAgainstGobwas(f *testing.F) {
 	})
 }
 
+// severalStreams reports whether something is behind the end of the first stream
+// of a compressed message, of which gorilla takes no more.
+func severalStreams(message []byte) bool {
+	const tail = "\x00\x00\xff\xff\x01\x00\x00\xff\xff"
+	r := bytes.NewReader(append(bytes.Clone(message), tail...))
+	_, err := io.Copy(io.Discard, flate.NewReader(r))
+	return err == nil && r.Len() > len(tail)
+}
+
 // FuzzDeflateAgainstGorilla takes the bytes for a compressed message. gorilla
 // expands with the standard library's flate, getty with another.
 func FuzzDeflateAgainstGorilla(f *testing.F) {
@@ -414,7 +423,7 @@ func FuzzDeflateAgainstGorilla(f *testing.F) {
 	f.Add([]byte("\x01\x00\x00\xff\xff")) // ends for good
 	f.Add([]byte("\x00\x05\x00\xfa\xffhello\x03\x00\xff"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if len(data) > fuzzLimit {
+		if len(data) > fuzzLimit || severalStreams(data) {
 			t.Skip()
 		}
 		stream := frames(true, "\xc2"+string(data), "\x82behind it", "\x88\x03\xe8")

@@ -2,16 +2,18 @@
 
 package inflate
 
-// Measure returns how many bytes the stream in src stands for, without making
-// them: the more it expands, the less that costs in comparison. It goes no
-// further than a little beyond limit, the end of src, and what is no DEFLATE. Where
-// copies come from it does not look at.
+// Measure returns how many bytes the streams in src, one behind the other, stand
+// for, without making them: the more they expand, the less that costs in
+// comparison. It goes no further than a little beyond limit, the end of src, and
+// what is no DEFLATE. Where copies come from it does not look at.
 func Measure(src []byte, limit int) (size int) {
 	d := Decoder{state: blockHeader}
 	b := bitReader{src: src}
-	for more := true; more && size <= limit && d.state != ended; {
+	for more := true; more && size <= limit; {
 		var n int
 		switch d.state {
+		case ended:
+			d.state = blockHeader
 		case storedBytes:
 			n, more = d.skipStored(&b)
 		case symbols:
