@@ -17,6 +17,7 @@ const deflateName = "permessage-deflate"
 type deflateOffer struct {
 	serverNoTakeover, clientNoTakeover bool
 	serverBits                         int  // 0: not given
+	serverBitsGiven                    bool // by a client, who is to get them back (section 7.1.2.1)
 	clientBits                         int  // 0: not given
 	clientBitsAllowed                  bool // the parameter was given, maybe without a value
 }
@@ -82,6 +83,7 @@ func (cfg *Deflate) accept(h http.Header) (*deflate, string) {
 		}
 		o.serverNoTakeover = o.serverNoTakeover || !cfg.ContextTakeover
 		o.clientNoTakeover = o.clientNoTakeover || !cfg.ContextTakeover
+		o.serverBitsGiven = o.serverBits > 0
 		o.serverBits = min(orMax(o.serverBits), cfg.WindowBits)
 		if o.clientBits = orMax(o.clientBits); o.clientBitsAllowed {
 			o.clientBits = min(o.clientBits, cfg.WindowBits)
@@ -127,7 +129,8 @@ func (cfg *Deflate) accepted(h http.Header) (*deflate, error) {
 	}, nil
 }
 
-// String is the extension with its parameters, without those at their defaults.
+// String is the extension with its parameters, without those at their defaults
+// that need not be there.
 func (o deflateOffer) String() string {
 	s := deflateName
 	if o.serverNoTakeover {
@@ -136,7 +139,7 @@ func (o deflateOffer) String() string {
 	if o.clientNoTakeover {
 		s += "; client_no_context_takeover"
 	}
-	if o.serverBits < maxWindowBits {
+	if o.serverBits < maxWindowBits || o.serverBitsGiven {
 		s += "; server_max_window_bits=" + strconv.Itoa(o.serverBits)
 	}
 	if o.clientBitsAllowed && o.clientBits < maxWindowBits {

@@ -472,6 +472,8 @@ func TestDeflateParameters(t *testing.T) {
 		"client without":       {"permessage-deflate; client_no_context_takeover", true, 0, "permessage-deflate; client_no_context_takeover"},
 		"server without":       {"permessage-deflate; server_no_context_takeover", true, 0, "permessage-deflate; server_no_context_takeover"},
 		"server bits":          {"permessage-deflate; server_max_window_bits=10", true, 0, "permessage-deflate; server_max_window_bits=10"},
+		"server bits, all":     {"permessage-deflate; server_max_window_bits=15", true, 0, "permessage-deflate; server_max_window_bits=15"},
+		"server bits, fewer":   {"permessage-deflate; server_max_window_bits=15", true, 9, "permessage-deflate; server_max_window_bits=9"},
 		"quoted":               {`permessage-deflate; server_max_window_bits="10"`, true, 0, "permessage-deflate; server_max_window_bits=10"},
 		"client bits allowed":  {"permessage-deflate; client_max_window_bits", true, 9, "permessage-deflate; server_max_window_bits=9; client_max_window_bits=9"},
 		"client bits not":      {"permessage-deflate", true, 9, "permessage-deflate; server_max_window_bits=9"},
