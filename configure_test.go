@@ -8,7 +8,9 @@ import (
 	"errors"
 	"io"
 	"net"
+	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -235,5 +237,63 @@ func TestConfigureSetsTheKeepalive(t *testing.T) {
 			t.Errorf("keepalive is %q", want)
 		}
 		wantEnd(t, r, getty.ErrKeepalive)
+	})
+}
+
+// otherLines is another codec, of another type.
+type otherLines struct {
+	codec.Line
+	marker string
+}
+
+func (o *otherLines) Append(dst []byte, msg string) ([]byte, error) {
+	return o.Line.Append(dst, o.marker+msg)
+}
+
+// A session may be prepared for by others while Configure still chooses its codec.
+func TestPrepareDuringConfigure(t *testing.T) {
+	eachTransport(t, func(t *testing.T, tr transport) {
+		cfg := getty.Config{}
+		cfg.WebSocket.Deflate.Enabled = true
+		fresh, stop := make(chan *session, 1), make(chan struct{})
+		var others sync.WaitGroup
+		others.Go(func() {
+			var s *session
+			for {
+				select {
+				case <-stop:
+					return
+				case s = <-fresh:
+				default:
+				}
+				if s == nil {
+					runtime.Gosched()
+					continue
+				}
+				if p, err := s.Prepare("message"); err == nil {
+					_ = s.SendPrepared(s.Context(), p)
+				}
+			}
+		})
+		r := record()
+		_, url := serve(t, tr, r, cfg, func(srv *getty.Server[string]) {
+			srv.Configure = func(s *session, u *setup) error {
+				select {
+				case fresh <- s:
+				default:
+				}
+				runtime.Gosched()
+				u.Codec, u.Deflate = &otherLines{marker: "."}, false
+				return nil
+			}
+		})
+		for range 20 {
+			s := dial(t, url, echo, cfg)
+			must(t, s.Send("hello"))
+			receive(t, r.messages, "message")
+			_ = s.Close()
+		}
+		close(stop)
+		others.Wait()
 	})
 }

@@ -85,7 +85,9 @@ func (s *Session[M]) runHook() error {
 	if err := u.check(); err != nil {
 		return err
 	}
+	s.mu.Lock() // somebody may be in Prepare
 	s.codec, s.events = u.Codec, u.Events
+	s.mu.Unlock()
 	if u.LowWatermark == l.low && u.HighWatermark < l.low {
 		u.LowWatermark = 0 // nobody has chosen it for this one
 	}

@@ -72,6 +72,9 @@ type readyKey struct {
 // Clients mask each frame with a key of its own, and with context takeover a
 // frame depends on what was sent before.
 func (w *webSocket) prepared(p *Prepared) []byte {
+	if w.c.is(stateNew) { // Configure may decide yet, and nothing is sent
+		return nil
+	}
 	if w.client || (w.deflate != nil && w.deflate.keepOut && !w.plain) {
 		return nil
 	}
