@@ -72,14 +72,20 @@ type packetConn interface {
 // read, it is left out, or with owed kept until there is room, the last of all.
 func (c *core) sendControl(add func(dst []byte) []byte, owed bool) {
 	c.mu.Lock()
-	if !c.is(stateOpen) {
-		c.mu.Unlock()
-		return
-	}
-	if c.pending >= c.lim.high {
+	if c.is(stateOpen) && c.pending >= c.lim.high {
 		if owed {
 			c.owed = add
 		}
+		c.mu.Unlock()
+		return
+	}
+	c.sendPast(add)
+}
+
+// sendPast sends what add appends past all that limits senders. It is called
+// with mu held, and releases it.
+func (c *core) sendPast(add func(dst []byte) []byte) {
+	if !c.is(stateOpen) {
 		c.mu.Unlock()
 		return
 	}

@@ -215,7 +215,8 @@ func (tm *timers) onWatch() time.Duration {
 }
 
 // keepalive sends the heartbeat when it is due and returns the time to the next
-// look; 0: the peer is gone.
+// look; 0: the peer is gone. It waits behind nobody: who was not asked cannot
+// answer.
 func (tm *timers) keepalive(now time.Duration, busy bool) time.Duration {
 	c, l := tm.c, tm.c.lim
 	heard := time.Duration(max(c.lastRead.Load(), c.handled.Load()))
@@ -233,9 +234,23 @@ func (tm *timers) keepalive(now time.Duration, busy bool) time.Duration {
 	tm.probeAt = now
 	switch {
 	case l.keepFrame != "":
-		_ = c.sendFrame(&waiter{try: true}, []byte(l.keepFrame))
+		c.mu.Lock()
+		c.sendPast(c.heartbeat)
 	case c.framing != nil:
-		c.sendControl(c.framing.ping, false)
+		c.mu.Lock()
+		c.sendPast(c.framing.ping)
 	}
 	return l.keepInterval
+}
+
+// heartbeat appends the keepalive's frame. It counts as a message. It is called
+// with mu held.
+func (c *core) heartbeat(dst []byte) []byte {
+	start := len(dst)
+	b, err := c.endUnit(append(c.beginUnit(dst), c.lim.keepFrame...), start)
+	if err != nil {
+		return dst[:start]
+	}
+	c.msgsOut++
+	return b
 }

@@ -3,12 +3,14 @@
 package getty_test
 
 import (
+	"bufio"
 	"context"
 	"io"
 	"net"
 	"runtime"
 	"runtime/metrics"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -319,6 +321,74 @@ func TestKeepaliveDoesNotCountACallbacksTime(t *testing.T) {
 		write(t, nc, "x\n")
 		v.wantEndAt(t, r, (9500+3000)*time.Millisecond, getty.ErrKeepalive)
 	})
+}
+
+// slowly reads at most 500 bytes in 10 ms.
+type slowly struct{ net.Conn }
+
+func (c slowly) Read(p []byte) (int, error) {
+	time.Sleep(10 * time.Millisecond)
+	return c.Conn.Read(p[:min(len(p), 500)])
+}
+
+// A keepalive waits behind nobody: a peer that reads, and answers, is not ended
+// because others always send.
+func TestKeepaliveOfACrowdedSession(t *testing.T) {
+	for _, policy := range []getty.Policy{getty.PolicyBlock, getty.PolicyDrop} {
+		inVirtualTime(t, func(t *testing.T, v *virtual) {
+			v.Network = gettytest.NewNetwork(gettytest.Faults{Buffer: 4 << 10})
+			r, cfg := record(), beat(2)
+			if v.ws {
+				cfg.Keepalive.Frame = nil // it pings
+			}
+			cfg.HighWatermark, cfg.LowWatermark, cfg.Backpressure = 16<<10, 8<<10, policy
+			v.serve(t, r, cfg, nil)
+			nc := v.dial(t)
+			s := receive(t, r.opened, "OnOpen")
+			var all sync.WaitGroup
+			for range 3 {
+				all.Go(func() {
+					for s.Send(strings.Repeat("x", 200)) == nil {
+						if policy == getty.PolicyDrop {
+							time.Sleep(time.Millisecond)
+						}
+					}
+				})
+			}
+			all.Go(func() {
+				if v.ws {
+					answerPings(nc.(*wsRaw))
+					return
+				}
+				for lines := bufio.NewScanner(slowly{nc}); lines.Scan(); {
+					if lines.Text() == "beat" {
+						_, _ = io.WriteString(nc, "alive\n")
+					}
+				}
+			})
+			time.Sleep(time.Minute)
+			wantOpen(t, r)
+			s.CloseWithCause(nil)
+			_ = nc.Close()
+			all.Wait()
+		})
+	}
+}
+
+// answerPings reads frames slowly.
+func answerPings(w *wsRaw) {
+	w.br = bufio.NewReader(slowly{w.Conn})
+	for {
+		f, err := w.readFrame()
+		if err != nil {
+			return
+		}
+		if f.op == 9 {
+			if _, err := w.Conn.Write(pong(f.payload).bytes(true)); err != nil {
+				return
+			}
+		}
+	}
 }
 
 func TestKeepaliveWithoutAFrameExpectsThePeerToSpeak(t *testing.T) {
