@@ -477,3 +477,34 @@ func TestClosedIsKnownWithoutAChannel(t *testing.T) {
 		}
 	})
 }
+
+// clingy waits in CloseWrite until it is closed.
+type clingy struct {
+	net.Conn
+	closed chan struct{}
+}
+
+func (c *clingy) CloseWrite() error { <-c.closed; return nil }
+
+func (c *clingy) Close() error {
+	close(c.closed)
+	return c.Conn.Close()
+}
+
+// A conn of somebody else's that waits for its peer in CloseWrite is closed when
+// that takes longer than a write may.
+func TestCloseWriteThatWaits(t *testing.T) {
+	inVirtualStream(t, func(t *testing.T, v *virtual) {
+		if v.tls {
+			t.Skip("crypto/tls does not half-close what is below")
+		}
+		r := record()
+		v.wrap = func(nc net.Conn) net.Conn { return &clingy{Conn: nc, closed: make(chan struct{})} }
+		v.serve(t, r, getty.Config{WriteTimeout: 3 * time.Second}, nil)
+		v.dial(t)
+		s := receive(t, r.opened, "OnOpen")
+		begin := v.since()
+		must(t, s.Close())
+		v.wantEndAt(t, r, begin+3*time.Second, nil)
+	})
+}

@@ -2,7 +2,11 @@
 
 package getty
 
-import "github.com/getty-net/getty/internal/bufpool"
+import (
+	"time"
+
+	"github.com/getty-net/getty/internal/bufpool"
+)
 
 // The way out. A sender encodes behind the session's pending bytes (beginSend,
 // endSend) and, if nobody writes, becomes the writer for one non-blocking write
@@ -197,7 +201,7 @@ func (c *core) endWriter(drainer bool) error {
 				return errAgain
 			}
 			c.mu.Unlock()
-			err := c.conn.closeWrite()
+			err := c.closeWrite()
 			c.mu.Lock()
 			if err == errAgain {
 				return err
@@ -208,6 +212,15 @@ func (c *core) endWriter(drainer bool) error {
 	}
 	c.noWriter()
 	return nil
+}
+
+// closeWrite is the conn's, for which a conn of somebody else's has no longer
+// than for a write.
+func (c *core) closeWrite() error {
+	if closesSlowly(c.conn) {
+		defer time.AfterFunc(c.lim.writeTimeout, func() { c.cut(ErrWriteTimeout) }).Stop()
+	}
+	return c.conn.closeWrite()
 }
 
 // writeFailed is called by the writer, with mu held, and releases it. What is
