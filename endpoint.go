@@ -139,6 +139,9 @@ func (ep *endpoint) refuses(addr netip.Addr) error {
 func (ep *endpoint) remove(c *core) {
 	delete(ep.sessions, c)
 	ep.stopWorkers()
+	if _, ok := c.conn.(*udpPeer); ok {
+		ep.udp.leave()
+	}
 	if c.origin != nil && c.origin.counted.IsValid() {
 		ep.admitted.leave(c.origin.counted, ep.now())
 	}

@@ -93,13 +93,14 @@ func newMmsgIO(ep *endpoint, uc *net.UDPConn) *mmsgIO {
 		return nil
 	}
 	_, o.v6 = sa.(*syscall.SockaddrInet6)
-	if o.count > 1 && !ep.cfg.UDP.NoOffload {
-		_ = rc.Control(func(fd uintptr) {
+	_ = rc.Control(func(fd uintptr) {
+		offload := o.count > 1 && !ep.cfg.UDP.NoOffload
+		if offload {
 			o.gso.Store(canSegment(int(fd)))
-			// What comes as one fills the largest buffer.
-			o.gro = o.size == DefaultUDPMaxPacketSize && askGRO(int(fd))
-		})
-	}
+		}
+		// What comes as one fills the largest buffer.
+		o.gro = askGRO(int(fd), offload && o.size == DefaultUDPMaxPacketSize)
+	})
 	o.tryR = o.onReadable
 	return o
 }

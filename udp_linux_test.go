@@ -127,6 +127,44 @@ func TestUDPMulticast(t *testing.T) {
 	}
 }
 
+// The zone of a group is the interface that it is joined on.
+func TestUDPMulticastZone(t *testing.T) {
+	srv, err := getty.NewServer(codec.Line{}, echo, getty.Config{})
+	must(t, err)
+	t.Cleanup(func() { must(t, srv.Shutdown(within(t))) })
+	for url, want := range map[string]string{
+		"udp://[ff02::4d:1%nonesuch]:0":        "no such network interface",
+		"udp://[ff02::4d:1%lo]:0?interface=x0": "is not the interface",
+	} {
+		if err := srv.Listen(url); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", url, err, want)
+		}
+	}
+}
+
+// A socket that somebody else has used may still put packets together.
+func TestUDPGROOfBefore(t *testing.T) {
+	const levelUDP, gro = 17, 104
+	pc, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	must(t, err)
+	rc, err := pc.SyscallConn()
+	must(t, err)
+	must(t, rc.Control(func(fd uintptr) { err = syscall.SetsockoptInt(int(fd), levelUDP, gro, 1) }))
+	if err != nil {
+		t.Skip("no GRO here:", err)
+	}
+	srv, err := getty.NewServer(codec.Line{}, echo, getty.Config{UDP: getty.UDP{NoOffload: true}})
+	must(t, err)
+	go func() { _ = srv.ServePacket(pc) }()
+	t.Cleanup(func() { must(t, srv.Shutdown(within(t))) })
+	udpWantEcho(t, udpPeer(t, pc.LocalAddr().String()), "hello\n")
+	on := 1
+	must(t, rc.Control(func(fd uintptr) { on, err = syscall.GetsockoptInt(int(fd), levelUDP, gro) }))
+	if err != nil || on != 0 {
+		t.Errorf("UDP_GRO is %d, %v", on, err)
+	}
+}
+
 // What the path does not let through is the sender's error, too. Nothing leaves:
 // the kernel knows the limit of the first link.
 func TestUDPTooLongForThePath(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -49,9 +50,16 @@ func (ep *endpoint) listenPacket(t target) (net.PacketConn, error) {
 		lc := net.ListenConfig{Control: ep.cfg.Control}
 		return lc.ListenPacket(context.Background(), t.network, t.address)
 	}
+	iface := t.iface
+	if zone := ap.Addr().Zone(); zone != "" {
+		if iface != "" && iface != zone {
+			return nil, fmt.Errorf("the zone %s of the group is not the interface %s", zone, iface)
+		}
+		iface = zone
+	}
 	var ifi *net.Interface
-	if t.iface != "" {
-		if ifi, err = net.InterfaceByName(t.iface); err != nil {
+	if iface != "" {
+		if ifi, err = interfaceOf(iface); err != nil {
 			return nil, err
 		}
 	}
@@ -69,6 +77,14 @@ func (ep *endpoint) listenPacket(t target) (net.PacketConn, error) {
 		return nil, err
 	}
 	return pc, nil
+}
+
+// interfaceOf finds an interface by its name or, as zones may have it, its index.
+func interfaceOf(name string) (*net.Interface, error) {
+	if index, err := strconv.Atoi(name); err == nil {
+		return net.InterfaceByIndex(index)
+	}
+	return net.InterfaceByName(name)
 }
 
 func newUDPSocket(ep *endpoint, pc net.PacketConn) *udpSocket {
@@ -171,12 +187,12 @@ func (u *udpSocket) tellRefused(pk packet, err error) {
 	}
 }
 
-// remove forgets a peer whose session is closed: its next packet opens another.
+// remove forgets a peer whose session is closed: its next packet opens another,
+// if there is a place. That of this one is free behind its OnClose.
 func (u *udpSocket) remove(p *udpPeer) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	delete(u.peers, p.key)
-	u.ep.udp.leave()
 	u.closeUnused()
 }
 
@@ -232,6 +248,7 @@ func (s *Server[M]) servePackets(u *udpSocket, kind string) error {
 		ss.in.addRecord(first)
 		if err := s.ep.enter(&ss.core); err != nil {
 			_ = p.close()
+			s.ep.udp.leave()
 			ss.in.release()
 			s.ep.failed(kind, p.RemoteAddr(), err)
 			return

@@ -144,8 +144,16 @@ func canSegment(fd int) bool {
 }
 
 // askGRO has packets that came together, of one size and from one sender, be
-// received as one (GRO), with that size in a control message.
-func askGRO(fd int) bool { return syscall.SetsockoptInt(fd, levelUDP, typeGRO, 1) == nil }
+// received as one (GRO), with that size in a control message. Otherwise it is
+// ended, in case the socket was somebody else's before. It reports whether they
+// may come so.
+func askGRO(fd int, wanted bool) bool {
+	on := 0
+	if wanted {
+		on = 1
+	}
+	return syscall.SetsockoptInt(fd, levelUDP, typeGRO, on) == nil && wanted
+}
 
 // cannotSegment reports whether a device or path refuses groups.
 func cannotSegment(errno syscall.Errno) bool {

@@ -210,10 +210,51 @@ func TestD39(t *testing.T) {
 	})
 	wantEnd(t, r, getty.ErrIdle)
 	wantEnd(t, r, getty.ErrIdle)
-	udpUntil(t, "room", func() bool { return srv.Stats().Sessions == 0 })
+	udpUntil(t, "room", func() bool { return srv.Stats().Closed == 2 })
 	write(t, a, "a\n")
 	if got := udpRead(t, a); !strings.HasSuffix(got, "a\n") || got == "1a\n" {
 		t.Errorf("got %q", got)
+	}
+}
+
+// A session takes its place until its OnClose has returned: the bound is one of
+// what there is in memory.
+func TestUDPMaxSessionsBoundsThoseThatClose(t *testing.T) {
+	const most = 4
+	r, leave := record(), newGate(t)
+	r.onMessage = func(_ *session, m string) error {
+		if m == "bye" {
+			return errTest
+		}
+		return nil
+	}
+	ending := make(chan bool, 10*most)
+	events := funcs{Open: r.OnOpen, Message: r.OnMessage, Close: func(s *session, err error) {
+		ending <- true
+		leave.wait()
+		r.OnClose(s, err)
+	}}
+	srv, url := udpServe(t, events, getty.Config{UDP: getty.UDP{MaxSessions: most}})
+	for i := range 10 * most {
+		nc := udpPeer(t, url)
+		write(t, nc, "login\n")
+		write(t, nc, "bye\n")
+		if i < most {
+			receive(t, ending, "OnClose")
+		}
+	}
+	udpUntil(t, "refusals", func() bool { return srv.Stats().UDP.Refused >= 8*most })
+	if n := srv.Stats().Opened; n > most {
+		t.Errorf("%d sessions were opened, want %d at most", n, most)
+	}
+	leave.open()
+	for range most {
+		wantEnd(t, r, errTest)
+	}
+	udpUntil(t, "room", func() bool { return srv.Stats().Closed == most })
+	write(t, udpPeer(t, url), "login\n")
+	for range most + 1 {
+		receive(t, r.messages, "message")
 	}
 }
 
