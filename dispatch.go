@@ -3,6 +3,7 @@
 package getty
 
 import (
+	"errors"
 	"fmt"
 	"runtime/debug"
 
@@ -49,6 +50,9 @@ func (s *Session[M]) decode(data []byte, follows bool, messages *int) (used int,
 		if derr != nil || n <= 0 || n > len(rest) {
 			return used, undecoded(n, len(rest), limit, derr), nil
 		}
+		if n == limit && n < len(data)-used && s.takesAll(rest) {
+			return used, fmt.Errorf("%w: %d bytes came as one, at most %d are allowed", ErrMessageTooLong, len(data)-used, limit), nil
+		}
 		used += n
 		if !c.delivers() { // closed while it was decoded
 			break
@@ -63,6 +67,17 @@ func (s *Session[M]) decode(data []byte, follows bool, messages *int) (used int,
 		}
 	}
 	return used, nil, err
+}
+
+// takesAll reports whether the message that data is, the longest there may be, has
+// only that end because data has: to some codecs, such as codec.Raw, all of a unit
+// is one message.
+func (s *Session[M]) takesAll(data []byte) bool {
+	if s.framing == nil {
+		return false
+	}
+	_, n, err := s.codec.Decode(data[:len(data)-1])
+	return err == nil && n > 0 && n == len(data)-1
 }
 
 // counted is called with each message, before OnMessage. Sends are collected
@@ -127,6 +142,8 @@ func (s *Session[M]) emptyUnit(follows bool, messages *int) (bad, err error) {
 	}
 	msg, derr := ed.DecodeEmpty()
 	switch {
+	case errors.Is(derr, errors.ErrUnsupported):
+		return nil, nil
 	case derr != nil:
 		return undecoded(0, 0, s.lim.maxMessage, derr), nil
 	case !s.delivers(): // closed while it was decoded

@@ -4,6 +4,7 @@ package getty
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -268,12 +269,18 @@ func (s *Session[M]) opensWith() error {
 			return ErrIncomplete
 		}
 		_, err := ed.DecodeEmpty()
+		if errors.Is(err, errors.ErrUnsupported) {
+			return ErrIncomplete
+		}
 		return err
 	}
 	rest := unit[:min(len(unit), s.lim.maxMessage)]
 	_, n, err := s.codec.Decode(rest)
 	switch {
 	case err == nil && n > 0 && n <= len(rest):
+		if n == s.lim.maxMessage && n < len(unit) && s.takesAll(rest) {
+			return ErrMessageTooLong
+		}
 		return nil
 	case err == nil && n >= 0 && n <= s.lim.maxMessage && len(rest) == len(unit):
 		return ErrIncomplete

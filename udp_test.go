@@ -592,6 +592,43 @@ func TestUDPCodecPanicsAtFirstPacket(t *testing.T) {
 	udpWantEcho(t, nc, "hello\n")
 }
 
+// To a codec that takes all of a packet a longer one is none, and not two.
+func TestUDPPacketLongerThanAMessage(t *testing.T) {
+	const limit = 1000
+	events := getty.EventFuncs[[]byte]{Message: func(s *getty.Session[[]byte], m []byte) error { return s.Send(m) }}
+	srv, err := getty.NewServer(codec.Raw{}, events, getty.Config{MaxMessageSize: limit})
+	must(t, err)
+	must(t, srv.Listen("udp://127.0.0.1:0"))
+	t.Cleanup(func() { must(t, srv.Shutdown(within(t))) })
+	nc := udpPeer(t, srv.URLs()[0])
+	write(t, nc, strings.Repeat("x", limit+1))
+	udpUntil(t, "failure to open", func() bool { return srv.Stats().Failed == 1 })
+	for _, n := range []int{1, limit - 1, limit} {
+		udpWantEcho(t, nc, strings.Repeat("y", n))
+		write(t, nc, strings.Repeat("x", limit+1))
+		write(t, nc, strings.Repeat("x", 2*limit))
+	}
+	udpWantEcho(t, nc, "the last")
+	if st := srv.Stats(); st.MessagesIn != 4 || st.UDP.Spoiled != 7 { // one of them has opened nothing
+		t.Errorf("%d messages and %d spoiled packets, want 4 and 7", st.MessagesIn, st.UDP.Spoiled)
+	}
+}
+
+// Of two messages in a packet the first may be as long as they may be.
+func TestUDPTwoMessagesOfOnePacket(t *testing.T) {
+	r := record()
+	_, url := udpServe(t, r, getty.Config{MaxMessageSize: 10})
+	nc := udpPeer(t, url)
+	for range 2 {
+		write(t, nc, "123456789\nabcdefghi\n")
+		for _, want := range []string{"123456789", "abcdefghi"} {
+			if got := receive(t, r.messages, "message"); got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		}
+	}
+}
+
 // Empty packets are messages to a codec that says so, both ways.
 func TestUDPEmptyPacket(t *testing.T) {
 	events := getty.EventFuncs[[]byte]{Message: func(s *getty.Session[[]byte], m []byte) error { return s.Send(m) }}
