@@ -297,3 +297,47 @@ func TestPrepareDuringConfigure(t *testing.T) {
 		others.Wait()
 	})
 }
+
+// Of some messages nothing is left when they are marshalled. With boundaries of
+// the transport's they arrive, unless the framing of the codec has its own.
+func TestMarshalledToNothing(t *testing.T) {
+	plain := func(frame codec.Framing) codec.Marshal[string] {
+		return codec.Marshal[string]{
+			Frame:     frame,
+			Marshal:   func(dst []byte, m string) ([]byte, error) { return append(dst, m...), nil },
+			Unmarshal: func(data []byte) (string, error) { return string(data), nil },
+		}
+	}
+	eachTransport(t, func(t *testing.T, tr transport) {
+		if tr.name != "udp" && !isWebSocket(tr) {
+			t.Skip("a stream has no empty messages")
+		}
+		for _, frame := range []codec.Framing{codec.Raw{}, codec.Varint{}} {
+			r := record()
+			_, url := serve(t, tr, r, getty.Config{}, func(srv *getty.Server[string]) { srv.Configure = with(plain(frame)) })
+			s, err := getty.Dial(within(t), url, plain(frame), echo, getty.Config{TLS: clientTLS()})
+			must(t, err)
+			for _, want := range []string{"", "something", ""} {
+				must(t, s.Send(want))
+				if got := receive(t, r.messages, "message"); got != want {
+					t.Errorf("%T: got %q, want %q", frame, got, want)
+				}
+			}
+			must(t, s.Close())
+		}
+		r := record()
+		srv, url := serve(t, tr, r, getty.Config{}, func(srv *getty.Server[string]) { srv.Configure = with(plain(codec.Varint{})) })
+		nothing, err := getty.Dial(within(t), url, plain(codec.Raw{}), echo, getty.Config{TLS: clientTLS()})
+		must(t, err)
+		must(t, nothing.Send("\x03abc"))
+		must(t, nothing.Send(""))
+		must(t, nothing.Send("\x03def"))
+		for _, want := range []string{"abc", "def"} {
+			if got := receive(t, r.messages, "message"); got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		}
+		must(t, nothing.Close())
+		finish(t, srv)
+	})
+}

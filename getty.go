@@ -32,7 +32,8 @@ type Codec[M any] interface {
 // message, such as codec.Raw. For other codecs these hold none.
 type EmptyDecoder[M any] interface {
 	Codec[M]
-	// DecodeEmpty gives the message that 0 bytes are.
+	// DecodeEmpty gives the message that 0 bytes are. errors.ErrUnsupported: they
+	// hold none after all.
 	DecodeEmpty() (msg M, err error)
 }
 

@@ -68,6 +68,27 @@ func (m Marshal[M]) Decode(data []byte) (msg M, n int, err error) {
 	return msg, n, nil
 }
 
+// DecodeEmpty returns the message that an empty WebSocket message or UDP packet is, if it is one to Frame, such as
+// [Raw]: of some messages nothing is left when they are marshalled. To other framings it is none: errors.ErrUnsupported.
+func (m Marshal[M]) DecodeEmpty() (msg M, err error) {
+	f, ok := m.Frame.(interface{ DecodeEmpty() ([]byte, error) })
+	if !ok {
+		return msg, errors.ErrUnsupported
+	}
+	if m.Unmarshal == nil {
+		return msg, m.Validate()
+	}
+	body, err := f.DecodeEmpty()
+	if err != nil {
+		return msg, err
+	}
+	if msg, err = m.Unmarshal(body); err != nil {
+		var none M
+		return none, fmt.Errorf("unmarshal: %w", err)
+	}
+	return msg, nil
+}
+
 // Append marshals msg into a frame behind dst. Errors are those of Frame, as they are, and of Marshal, wrapped. That
 // Marshal did not append to what it was given is an [ErrBadMessage].
 func (m Marshal[M]) Append(dst []byte, msg M) ([]byte, error) {
