@@ -131,6 +131,9 @@ func urlError(raw, problem string) error {
 
 // urlOf is the URL under which a listener of the target can be dialed.
 func urlOf(t target, addr net.Addr) string {
-	path := url.URL{Path: t.path, RawPath: t.rawPath}
-	return t.kind + "://" + addr.String() + path.EscapedPath()
+	path, host := url.URL{Path: t.path, RawPath: t.rawPath}, addr.String()
+	if t.isWebSocket() {
+		host = strings.Replace(host, "%", "%25", 1) // RFC 6874
+	}
+	return t.kind + "://" + host + path.EscapedPath()
 }

@@ -116,6 +116,7 @@ func (t *target) request(h http.Header) *http.Request {
 // hostHeader is the address without a default port.
 func hostHeader(t *target) string {
 	host, port, _ := net.SplitHostPort(t.address)
+	host, _, _ = strings.Cut(host, "%") // a zone is this host's business (RFC 6874, section 1)
 	if host == "" {
 		host = "localhost"
 	}
