@@ -118,26 +118,27 @@ func (t *conversation[M]) message(line string) M {
 	return M(line)
 }
 
-// quiet waits until no message has come for a while and none is on its way out.
+// quiet waits until nothing has come for a while and no message is on its way out.
 // There is no better sign of the last answer: any codec and any server may be
 // at the other end.
 func (t *conversation[M]) quiet(ctx context.Context, client *getty.Client[M], wait time.Duration) {
-	since := time.Now()
-	for {
+	const look = 10 // times within wait: a long answer comes in pieces
+	var came int64
+	for since := time.Now(); ; {
 		t.mu.Lock()
 		if t.last.After(since) {
 			since = t.last
 		}
 		t.mu.Unlock()
-		if client.Stats().Pending > 0 {
-			since = time.Now()
+		if st := client.Stats(); st.Pending > 0 || st.BytesIn > came {
+			since, came = time.Now(), st.BytesIn
 		}
 		left := wait - time.Since(since)
 		if left <= 0 {
 			return
 		}
 		select {
-		case <-time.After(left):
+		case <-time.After(min(left, wait/look+time.Millisecond)):
 		case <-ctx.Done():
 			return
 		}

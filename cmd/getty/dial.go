@@ -43,7 +43,7 @@ func runDial(ctx context.Context, std stdio, cmd command, args []string) error {
 	ca := fs.String("ca", "", "`FILE` with the certificates to trust for tls and wss, in PEM, instead of the system's")
 	name := fs.String("name", "", "`NAME` that the server's certificate must have; default: the host of the URL")
 	insecure := fs.Bool("insecure", false, "do not verify the server's certificate")
-	fs.DurationVar(&o.wait, "wait", 500*time.Millisecond, "at the end of input, end after no message came for this `DURATION`")
+	fs.DurationVar(&o.wait, "wait", 500*time.Millisecond, "at the end of input, end after nothing came for this `DURATION`")
 	fs.IntVar(&o.cfg.PoolSize, "pool", 1, "`N` sessions, used in turn")
 	fs.IntVar(&o.cfg.MaxMessageSize, "max-message", maxMessage, "limit for a message, in `BYTES` of its frame")
 	compress := compressFlag(fs)

@@ -5,10 +5,13 @@
 package main
 
 import (
+	"io"
+	"net"
 	"os"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 func TestEchoAndDial(t *testing.T) {
@@ -160,6 +163,36 @@ func TestDialDrains(t *testing.T) {
 				t.Errorf("%d lines came back, want %d", got, lines)
 			}
 		})
+	}
+}
+
+// An answer that comes in pieces, for longer than --wait, is printed.
+func TestDialWaitsForWhatIsComing(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		nc, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer nc.Close()
+		_, _ = nc.Read(make([]byte, 100))
+		for _, piece := range strings.SplitAfter("\x00\x00\x00\x16one piece of it a time", " ") {
+			_, _ = io.WriteString(nc, piece)
+			time.Sleep(700 * time.Millisecond) // within --wait, and all of them are not
+		}
+		_, _ = nc.Read(make([]byte, 100))
+	}()
+	c := cli(t, "dial", "--codec", "len32", "--wait", "2s", "tcp://"+l.Addr().String())
+	c.write("a question\n")
+	_ = c.stdin.Close()
+	c.ends(statusOK)
+	if got := c.stdout.text(); got != "one piece of it a time\n" {
+		t.Errorf("it prints %q", got)
 	}
 }
 
