@@ -144,7 +144,8 @@ type Keepalive struct {
 	Interval time.Duration
 	// Misses is how many keepalives may stay unanswered. 0: 2. Range: 0 to 1000.
 	Misses int
-	// Frame is the encoded keepalive, sent as it is. Empty: WebSocket sends a
+	// Frame is the encoded keepalive, sent as it is, past senders that wait and
+	// the high watermark. Empty: WebSocket sends a
 	// ping; elsewhere nothing is sent, the peer is expected to speak by itself.
 	// Setup.SetKeepalive encodes one with the session's codec.
 	Frame []byte
