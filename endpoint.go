@@ -3,7 +3,6 @@
 package getty
 
 import (
-	"context"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -241,19 +240,6 @@ func (ep *endpoint) hook(name string, call func()) {
 		}
 	}()
 	call()
-}
-
-// calm keeps a panic in a log handler of the user's from ending the process.
-type calm struct{ slog.Handler }
-
-func (h calm) Handle(ctx context.Context, r slog.Record) error {
-	defer func() { _ = recover() }() // there is no log to tell of it
-	return h.Handler.Handle(ctx, r)
-}
-
-func (h calm) Enabled(ctx context.Context, level slog.Level) bool {
-	defer func() { _ = recover() }()
-	return h.Handler.Enabled(ctx, level)
 }
 
 // logClose reports a panic in OnClose, which can be no cause any more.

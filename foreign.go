@@ -3,9 +3,11 @@
 package getty
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"runtime"
 	"runtime/debug"
@@ -52,6 +54,19 @@ func foreign(err *error) {
 func shut(c io.Closer) (err error) {
 	defer foreign(&err)
 	return c.Close()
+}
+
+// calm keeps a panic in a log handler of the user's from ending the process.
+type calm struct{ slog.Handler }
+
+func (h calm) Handle(ctx context.Context, r slog.Record) error {
+	defer func() { _ = recover() }() // there is no log to tell of it
+	return h.Handler.Handle(ctx, r)
+}
+
+func (h calm) Enabled(ctx context.Context, level slog.Level) bool {
+	defer func() { _ = recover() }()
+	return h.Handler.Enabled(ctx, level)
 }
 
 // remoteOf is the address of a conn that may be somebody else's; nil if it has none.
