@@ -243,7 +243,7 @@ func TestUDPMaxSessionsBoundsThoseThatClose(t *testing.T) {
 			receive(t, ending, "OnClose")
 		}
 	}
-	udpUntil(t, "refusals", func() bool { return srv.Stats().UDP.Refused >= 8*most })
+	udpUntil(t, "refusal of all", func() bool { return srv.Stats().UDP.Refused == 9*most*2 })
 	if n := srv.Stats().Opened; n > most {
 		t.Errorf("%d sessions were opened, want %d at most", n, most)
 	}
