@@ -333,6 +333,15 @@ func (b *blind) Enabled(context.Context, slog.Level) bool { return true }
 func (b *blind) WithAttrs([]slog.Attr) slog.Handler       { return b }
 func (b *blind) WithGroup(string) slog.Handler            { return b }
 
+// wantRefused connects, and waits for the end.
+func wantRefused(t *testing.T, url string) {
+	t.Helper()
+	nc, err := rawDial(url)
+	must(t, err)
+	_, _ = io.Copy(io.Discard, nc)
+	nc.Close()
+}
+
 // leaver is an observer that ends the goroutines it is called on.
 type leaver struct{ calls atomic.Int32 }
 
@@ -356,10 +365,7 @@ func TestObserverThatExitsLeaksNothing(t *testing.T) {
 			})
 			nc := peer(t, url)
 			ask(t, nc, "one")
-			refused, err := rawDial(url)
-			must(t, err)
-			_, _ = io.Copy(io.Discard, refused)
-			refused.Close()
+			wantRefused(t, url)
 			nc.Close()
 			must(t, srv.Shutdown(within(t)))
 			if n := l.calls.Load(); n != 2 {
@@ -404,10 +410,7 @@ func TestG4FailingObserverEndsNothing(t *testing.T) {
 		srv, url := serve(t, tr, echo, getty.Config{Observer: b, Logger: slog.New(log), MaxSessions: 1}, nil)
 		nc := peer(t, url)
 		ask(t, nc, "one")
-		refused, err := rawDial(url)
-		must(t, err)
-		_, _ = io.Copy(io.Discard, refused)
-		refused.Close()
+		wantRefused(t, url)
 		ask(t, nc, "two")
 		nc.Close()
 		finish(t, srv)

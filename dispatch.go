@@ -50,7 +50,7 @@ func (s *Session[M]) decode(data []byte, follows bool, messages *int) (used int,
 		if derr != nil || n <= 0 || n > len(rest) {
 			return used, undecoded(n, len(rest), limit, derr), nil
 		}
-		if n == limit && n < len(data)-used && s.takesAll(rest) {
+		if n == limit && s.cutsShort(data[used:]) {
 			return used, fmt.Errorf("%w: %d bytes came as one, at most %d are allowed", ErrMessageTooLong, len(data)-used, limit), nil
 		}
 		used += n
@@ -69,15 +69,16 @@ func (s *Session[M]) decode(data []byte, follows bool, messages *int) (used int,
 	return used, nil, err
 }
 
-// takesAll reports whether the message that data is, the longest there may be, has
-// only that end because data has: to some codecs, such as codec.Raw, all of a unit
-// is one message.
-func (s *Session[M]) takesAll(data []byte) bool {
-	if s.framing == nil {
+// cutsShort reports whether the message that unit begins with, the longest there
+// may be, ends there only because no more was shown of it: to some codecs, such as
+// codec.Raw, all of a unit is one message.
+func (s *Session[M]) cutsShort(unit []byte) bool {
+	limit := s.lim.maxMessage
+	if s.framing == nil || len(unit) == limit {
 		return false
 	}
-	_, n, err := s.codec.Decode(data[:len(data)-1])
-	return err == nil && n > 0 && n == len(data)-1
+	_, n, err := s.codec.Decode(unit[:limit-1])
+	return err == nil && n > 0 && n == limit-1
 }
 
 // counted is called with each message, before OnMessage. Sends are collected

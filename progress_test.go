@@ -79,6 +79,19 @@ func through(t *testing.T, v *virtual, how getty.Compression, nc net.Conn) net.C
 	return nc
 }
 
+// gathered is one over nc that sends nothing from now on: all keeps it.
+func gathered(t *testing.T, v *virtual, how getty.Compression) (nc net.Conn, all *gather, peer net.Conn) {
+	t.Helper()
+	nc, err := v.Dial(t.Context(), "tcp", "server:1")
+	must(t, err)
+	t.Cleanup(func() { _ = nc.Close() })
+	all = &gather{Conn: nc}
+	peer = through(t, v, how, all)
+	synctest.Wait()
+	all.keeps = true
+	return nc, all, peer
+}
+
 // trickled is one that is slow from now on.
 func trickled(t *testing.T, v *virtual, how getty.Compression, step int) net.Conn {
 	t.Helper()
@@ -367,16 +380,10 @@ func TestMessageTimeoutOfAPartBehindAWhole(t *testing.T) {
 	layers(t, func(t *testing.T, v *virtual, how getty.Compression) {
 		r := record()
 		v.serve(t, r, getty.Config{MessageTimeout: 3 * time.Second, Compression: how}, nil)
-		nc, err := v.Dial(t.Context(), "tcp", "server:1")
-		must(t, err)
-		defer nc.Close()
-		all := &gather{Conn: nc}
-		peer := through(t, v, how, all)
-		synctest.Wait()
-		all.keeps = true
+		nc, all, peer := gathered(t, v, how)
 		write(t, peer, "hello\n")
 		write(t, peer, noise(5000)+"\n")
-		_, err = nc.Write(all.kept[:len(all.kept)-3000])
+		_, err := nc.Write(all.kept[:len(all.kept)-3000])
 		must(t, err)
 		v.wantEndAt(t, r, v.since()+3*time.Second, getty.ErrMessageTimeout)
 		if got := receive(t, r.messages, "message"); got != "hello" {
@@ -411,16 +418,10 @@ func TestMinRateOfBursts(t *testing.T) {
 	layers(t, func(t *testing.T, v *virtual, how getty.Compression) {
 		r := record()
 		v.serve(t, r, getty.Config{MaxMessageSize: 2 * size, Limits: getty.Limits{MinRate: 100}, Compression: how}, nil)
-		nc, err := v.Dial(t.Context(), "tcp", "server:1")
-		must(t, err)
-		defer nc.Close()
-		all := &gather{Conn: nc}
-		peer := through(t, v, how, all)
-		synctest.Wait()
-		all.keeps = true
+		nc, all, peer := gathered(t, v, how)
 		write(t, peer, noise(size)+"\n")
 		for sent := all.kept; len(sent) > 0; sent = sent[min(burst, len(sent)):] {
-			if _, err = nc.Write(sent[:min(burst, len(sent))]); err != nil {
+			if _, err := nc.Write(sent[:min(burst, len(sent))]); err != nil {
 				t.Fatalf("%d bytes before the end: %v", len(sent), err)
 			}
 			time.Sleep(pause)

@@ -68,6 +68,11 @@ func (c *core) endUnit(dst []byte, start int) ([]byte, error) {
 	return c.framing.end(dst, start)
 }
 
+// appendUnit appends a unit that was encoded already. It is called with mu held.
+func (c *core) appendUnit(dst, frame []byte) ([]byte, error) {
+	return c.endUnit(append(c.beginUnit(dst), frame...), len(dst))
+}
+
 // encode appends msg to dst and holds the codec to its contract. The caller
 // holds mu, which is released only if the codec calls runtime.Goexit.
 func (s *Session[M]) encode(dst []byte, msg M) (b []byte, err error) {
@@ -145,7 +150,7 @@ func (c *core) sendFrame(w *waiter, frame []byte) error {
 		return sendError(err)
 	}
 	start := len(buf.B)
-	b, err := c.endUnit(append(c.beginUnit(buf.B), frame...), start)
+	b, err := c.appendUnit(buf.B, frame)
 	if err != nil {
 		c.cancelSend()
 		return sendError(err)

@@ -175,14 +175,13 @@ func (ep *endpoint) busy() string {
 	cs := ep.snapshot(true)
 	for _, c := range cs {
 		p := phase(c.phase.Load()).String()
-		switch free := c.mu.TryLock(); {
-		case !free:
-			p = "Append"
-		case p == phaseNone.String() && c.timers != nil && c.timers.inCron.Load():
-			p = "OnCron"
-			fallthrough
-		default:
+		if c.mu.TryLock() {
+			if p == phaseNone.String() && c.timers != nil && c.timers.inCron.Load() {
+				p = "OnCron"
+			}
 			c.mu.Unlock()
+		} else {
+			p = "Append"
 		}
 		if p != phaseNone.String() && len(names) < most {
 			names = append(names, fmt.Sprintf("session %d is in %s", c.id, p))

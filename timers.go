@@ -246,10 +246,9 @@ func (tm *timers) keepalive(now time.Duration, busy bool) time.Duration {
 // heartbeat appends the keepalive's frame. It counts as a message. It is called
 // with mu held.
 func (c *core) heartbeat(dst []byte) []byte {
-	start := len(dst)
-	b, err := c.endUnit(append(c.beginUnit(dst), c.lim.keepFrame...), start)
+	b, err := c.appendUnit(dst, []byte(c.lim.keepFrame))
 	if err != nil {
-		return dst[:start]
+		return dst
 	}
 	c.msgsOut++
 	return b

@@ -278,7 +278,7 @@ func (s *Session[M]) opensWith() error {
 	_, n, err := s.codec.Decode(rest)
 	switch {
 	case err == nil && n > 0 && n <= len(rest):
-		if n == s.lim.maxMessage && n < len(unit) && s.takesAll(rest) {
+		if n == s.lim.maxMessage && s.cutsShort(unit) {
 			return ErrMessageTooLong
 		}
 		return nil

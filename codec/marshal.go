@@ -61,9 +61,8 @@ func (m Marshal[M]) Decode(data []byte) (msg M, n int, err error) {
 	if err != nil || n <= 0 || n > len(data) {
 		return msg, n, err
 	}
-	if msg, err = m.Unmarshal(body); err != nil {
-		var none M
-		return none, 0, fmt.Errorf("unmarshal: %w", err)
+	if msg, err = m.unmarshal(body); err != nil {
+		return msg, 0, err
 	}
 	return msg, n, nil
 }
@@ -82,7 +81,12 @@ func (m Marshal[M]) DecodeEmpty() (msg M, err error) {
 	if err != nil {
 		return msg, err
 	}
-	if msg, err = m.Unmarshal(body); err != nil {
+	return m.unmarshal(body)
+}
+
+func (m Marshal[M]) unmarshal(body []byte) (M, error) {
+	msg, err := m.Unmarshal(body)
+	if err != nil {
 		var none M
 		return none, fmt.Errorf("unmarshal: %w", err)
 	}
